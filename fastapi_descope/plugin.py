@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import TracerProvider
 from starlette.applications import Starlette
@@ -21,39 +21,15 @@ from ._revocation.deny_list import Forget
 from ._telemetry.audit import AuditLog
 from ._telemetry.log_lines import EventLog
 from ._telemetry.recorder import Recorder
-from ._web.app_location import LOGIN, RouteFinder, entry_route
-from ._web.cookies import SessionCookies
-from ._web.credentials import CredentialsReader
-from ._web.csrf import CrossOriginProtection
-from ._web.error_responses import ErrorResponses
 from ._web.hooks import HookDecorators, require_sync
-from ._web.known_sessions import KnownSessions
-from ._web.login_loops import LoginLoops
-from ._web.login_transactions import LoginTransactions
 from ._web.middleware import DescopeMiddleware, ErrorMiddleware, MiddlewareParts
 from ._web.openapi import SessionScheme, oauth2_scheme
-from ._web.own_logins import OwnLogins
 from ._web.page_responses import PageResponses
-from ._web.public_origin import PublicOrigin
-from ._web.qr_code import QrCodes
-from ._web.redirects import RedirectPolicy
-from ._web.request_auth import RequestAuthParts
-from ._web.routes.authorization import AuthorizationRedirect
 from ._web.routes.checks import RouteChecks
-from ._web.routes.completion import LoginCompletion
-from ._web.routes.handover import HandoverRoute
-from ._web.routes.login import LoginRoutes
-from ._web.routes.login_page import LoginPageRoute
-from ._web.routes.login_steps import LoginSteps
-from ._web.routes.magic_link import MagicLinkRoutes
-from ._web.routes.notp import NotpRoutes
 from ._web.routes.openapi_document import complete_openapi
-from ._web.routes.resource import ProtectedResource
-from ._web.routes.router import LOGIN_BEHIND_AUTH, Routes, build_router
-from ._web.routes.session import SessionRoutes
-from ._web.routes.social import SocialRoute
-from ._web.routes.webhook import WebhookRoute
-from ._web.scopes import Scope, ScopePolicy
+from ._web.routes.router import LOGIN_BEHIND_AUTH
+from ._web.scopes import Scope
+from ._web.web import build_web
 from .errors import ConfigurationError
 from .events import UserRevoked
 from .page_texts import ENGLISH, PageTexts
@@ -152,7 +128,6 @@ class Descope(HookDecorators):
         self._scopes = dict(scopes)
         if render_page is not None:
             require_sync(render_page, "render_page")
-        self._pages = PageResponses(texts, render_page)
         self._documented_apps: list[FastAPI] = []
         self._forget: list[Forget] = []
         self._route_checks = RouteChecks()
@@ -167,7 +142,21 @@ class Descope(HookDecorators):
             forget=self._forget,
             recorder=self._recorder,
         )
-        self._build_web()
+        web = build_web(
+            self._core,
+            self.settings,
+            self.events,
+            hooks=self._hooks,
+            pages=PageResponses(texts, render_page),
+            scopes=self._scopes,
+            lifespan=self.lifespan,
+        )
+        self.router, self.resource_router = web.router, web.resource_router
+        self._handover, self._known_sessions = web.handover, web.request_auth.known_sessions
+        self._forget.append(self._known_sessions.forget)
+        self.middleware_parts = MiddlewareParts(
+            web.request_auth, web.error_responses, self._route_checks.raise_on_errors
+        )
         if app is not None:
             self.install(app, prefix=prefix, protect=protect, public_paths=public_paths)
         elif protect or public_paths:
@@ -371,99 +360,13 @@ class Descope(HookDecorators):
             forget=self._forget,
             recorder=self._recorder,
         )
-        known_sessions = self.middleware_parts.request_auth.known_sessions
         former = self._core.replace(other)
-        known_sessions.bind(self._core)
+        self._known_sessions.bind(self._core)
         try:
             yield
         finally:
             self._core.replace(former)
-            known_sessions.bind(self._core)
-
-    def _build_web(self) -> None:
-        settings, events = self.settings, self.events
-        cookies, public_origin = SessionCookies(settings), PublicOrigin(settings)
-        redirects = RedirectPolicy(settings)
-        loops, own_logins = LoginLoops(cookies), OwnLogins(cookies)
-        known_sessions = KnownSessions(self._core, settings.token_cache_size)
-        self._forget.append(known_sessions.forget)
-        parts = RequestAuthParts(
-            core=self._core,
-            scopes=ScopePolicy(self._scopes),
-            reader=CredentialsReader(settings),
-            known_sessions=known_sessions,
-            cookies=cookies,
-            csrf=CrossOriginProtection(settings),
-            events=events,
-            leeway=settings.leeway,
-            loops=loops,
-            close_code=settings.websocket_close_code,
-            routes=RouteFinder(settings.login_methods, settings.login_path),
-        )
-        error_responses = ErrorResponses(
-            public_origin,
-            redirects,
-            loops,
-            own_logins,
-            self._pages,
-            landing_path=settings.post_login_path,
-            resource_metadata=settings.resource_metadata_url,
-        )
-        self.middleware_parts = MiddlewareParts(
-            parts,
-            error_responses,
-            self._route_checks.raise_on_errors,
-        )
-        steps = LoginSteps(
-            core=self._core,
-            settings=settings,
-            transactions=LoginTransactions(),
-            loops=loops,
-            own_logins=own_logins,
-            cookies=cookies,
-            public_origin=public_origin,
-            redirects=redirects,
-            events=events,
-            hooks=self._hooks,
-            pages=self._pages,
-        )
-        session = SessionRoutes(
-            core=self._core,
-            settings=settings,
-            redirects=redirects,
-            events=events,
-            hooks=self._hooks,
-            steps=steps,
-        )
-        methods, authorization = settings.login_methods, AuthorizationRedirect(steps)
-        completion = LoginCompletion(steps)
-        self._handover = HandoverRoute(steps)
-        routes = Routes(
-            login=LoginRoutes(authorization, completion),
-            has_sso="sso" in methods,
-            page=None if entry_route(methods) is LOGIN else LoginPageRoute(authorization),
-            social=[SocialRoute(authorization, provider) for provider in settings.social_providers],
-            magic_link=MagicLinkRoutes(completion) if "magiclink" in methods else None,
-            handover=self._handover if "flow" in methods else None,
-            notp=NotpRoutes(steps, QrCodes()) if "notp" in methods else None,
-            session=session,
-            webhook=self._build_webhook(),
-        )
-        self.router = build_router(routes, self.lifespan)
-        resource = settings.resource
-        protected = None if resource is None else ProtectedResource(resource, settings, self._scopes)
-        self.resource_router = APIRouter() if protected is None else protected.router()
-
-    def _build_webhook(self) -> WebhookRoute | None:
-        secret = self.settings.webhook_secret
-        if secret is None:
-            return None
-        return WebhookRoute(
-            self._core,
-            self.events,
-            secret=secret.get_secret_value(),
-            project_id=self.settings.project_id,
-        )
+            self._known_sessions.bind(self._core)
 
 
 def _reject_guarded_login(app: FastAPI) -> None:
