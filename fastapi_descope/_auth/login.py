@@ -216,14 +216,18 @@ class LoginFlow:
         self._events.emit(LoginFailed(reason, rejection.upstream_status, rejection.upstream_code))
         return LoginRejected(detail, reason=reason)
 
-    async def supersede(self, credentials: Credentials, pair: TokenPair) -> None:
+    async def supersede(
+        self, credentials: Credentials, pair: TokenPair, *, is_handover: bool = False
+    ) -> None:
         """Keep late responses from overwriting the cookies of ``pair`` with the browser's former session.
 
-        Never raises, and calls nothing. The former session stays valid at Descope.
+        Never raises, and calls nothing. The former session stays valid at Descope. With ``is_handover`` the
+        tokens can be those of the session that the browser has, which then continues; to find that out,
+        running refreshes of it are awaited.
         """
         for former in await self._browser_tokens.refresh_tokens(credentials):  # CB-09
-            # A browser can hand over a token of the session that it has.
-            if pair.refresh.text not in (former.text, await self._coordinator.current_token(former)):
+            newest = await self._coordinator.current_token(former) if is_handover else former.text
+            if pair.refresh.text not in (former.text, newest):
                 await self._coordinator.supersede(former)
 
     async def drain(self, seconds: float) -> None:

@@ -64,4 +64,4 @@ class HandoverRoute:
         auth = request_auth(request.scope)
         await auth.delete_duplicates()
         await self.steps.end_completed(request, auth, superseded=True)
-        await self.steps.sign_in(auth, pair)
+        await self.steps.sign_in(auth, pair, is_handover=True)
