@@ -153,14 +153,18 @@ class CountingProxy:
         self.connections = 0
         self.sent = b""
         self.url = ""
+        self._tasks = set[asyncio.Task[None]]()  # an event loop does not keep them
 
     async def __aenter__(self) -> Self:
-        self._listener = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._listener = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         self.url = f"redis://127.0.0.1:{self._listener.sockets[0].getsockname()[1]}"
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._listener.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     @property
     def round_trips(self) -> int:
@@ -172,23 +176,29 @@ class CountingProxy:
         async with self._counted:
             await self._counted.wait_for(lambda: self._trips >= trips)
 
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._tasks.add(asyncio.ensure_future(self._serve(reader, writer)))
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", self._port)
-        replies = asyncio.create_task(self._forward(upstream_reader, writer))
-        while request := await self._read(reader):
-            self.sent += request
-            upstream_writer.write(request)
-            async with self._counted:
-                self._trips += 1
-                self._counted.notify_all()
-        upstream_writer.close()
-        await replies
+        self._tasks.add(asyncio.create_task(self._forward(upstream_reader, writer)))
+        try:
+            while request := await self._read(reader):
+                self.sent += request
+                upstream_writer.write(request)
+                async with self._counted:
+                    self._trips += 1
+                    self._counted.notify_all()
+        finally:
+            upstream_writer.close()
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while reply := await self._read(reader):
-            writer.write(reply)
-        writer.close()
+        try:
+            while reply := await self._read(reader):
+                writer.write(reply)
+        finally:
+            writer.close()
 
     async def _read(self, reader: asyncio.StreamReader) -> bytes:
         try:

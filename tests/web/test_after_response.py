@@ -97,6 +97,25 @@ async def test_ws08_session_cannot_be_read_later_if_no_response_depended_on_it(
         await get_auth_session(HTTPConnection(scopes[0]))
 
 
+async def test_scope_of_an_earlier_request_can_be_served_again(make_env: EnvFactory) -> None:
+    """As by middleware that repeats a request with a copy of its scope."""
+    scopes: list[Scope] = []
+    env = make_env(routes=keeping(scopes))
+    browser = await env.signed_in_browser()
+    await browser.get("/me")
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await env.app({**scopes[0], "app": env.app}, receive, send)
+
+    assert sent[0]["status"] == 200
+
+
 async def test_request_leaves_no_reference_cycle(make_env: EnvFactory) -> None:
     """The garbage collector would stop the event loop for them, for tens of milliseconds at a time."""
     env = make_env()

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from starlette.responses import StreamingResponse
 from starlette.types import Message, Scope
 
-from fastapi_descope import CurrentUser
+from fastapi_descope import CurrentUser, OptionalUser
 from tests.helpers.app_harness import AppHarness, EnvFactory
 
 pytestmark = pytest.mark.anyio
@@ -118,3 +118,45 @@ async def test_ws06_app_notices_a_disconnect(make_env: EnvFactory) -> None:
 
     assert feed.over.is_set()
     assert client.parts.empty()
+
+
+async def test_rv03_stream_of_a_known_session_ends_with_a_revocation(make_env: EnvFactory) -> None:
+    """The first request fetches keys, the second is remembered, the third is not parsed any more."""
+    feed = _Feed()
+    env = make_env(routes=feed.add)
+    pair = env.emulator.issue("ada@acme.example", "acme")
+    cookie = f"DS={pair.session_jwt}; DSR={pair.refresh_jwt}"
+    for _ in range(2):
+        earlier = _Client(env, cookie)
+        await earlier.part()
+        await earlier.part()
+    client = _Client(env, cookie)
+    await client.part()
+    await client.part()
+
+    await env.descope.revoke_user("U22a1322415fff1b1aceaebe7855")
+
+    assert await client.part() == {"type": "http.response.body", "body": b"", "more_body": False}
+    client.disconnect()
+    await client.wait()
+
+
+async def test_stream_without_a_session_goes_on(make_env: EnvFactory) -> None:
+    """Nothing can be revoked for it."""
+
+    def routes(app: FastAPI) -> None:
+        @app.get("/feed")
+        async def feed(user: OptionalUser) -> StreamingResponse:
+            return StreamingResponse(_two(), media_type="text/event-stream")
+
+    async def _two() -> AsyncIterator[str]:
+        yield "data: one\n\n"
+        yield "data: two\n\n"
+
+    client = _Client(make_env(routes=routes), "")
+    await client.wait()
+
+    assert [client.parts.get_nowait()["type"] for _ in range(4)] == [
+        "http.response.start",
+        *["http.response.body"] * 3,
+    ]

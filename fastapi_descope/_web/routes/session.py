@@ -127,8 +127,8 @@ class SessionRoutes:
 
         async def notify(session: AuthSession) -> None:
             tenant_id_var.set(session.tenant_id)  # in the context of the logout's own task
-            if auth.result is None:  # the session is revoked already, and hooks may ask for it
-                auth.result = AuthResult(session, source="cookie")
+            # The session is revoked already, and hooks may ask for it.
+            auth.result = auth.result or AuthResult(session, source="cookie")
             for hook in self.hooks.logout:
                 try:
                     async with asyncio.timeout(_HOOK_TIMEOUT):

@@ -8,6 +8,7 @@ from pydantic import SecretStr
 
 from fastapi_descope._refresh.redis.client import ResilientRedis
 from fastapi_descope._refresh.redis.scripts import Script, ScriptReply
+from fastapi_descope.errors import ConfigurationError
 from fastapi_descope.events import Event, EventBus, StoreDegraded
 from tests.helpers.event_loop import run_ready
 from tests.helpers.fake_redis import GatedRedis
@@ -103,3 +104,26 @@ async def test_closing_ends_all_waiting_commands(
     redis.gate.set()
     assert (await asyncio.gather(*tasks))[:16] == [None] * 16
     assert events == []
+
+
+@pytest.mark.parametrize(
+    "url", ["redis+sentinel://127.0.0.1:26379", "redis+sentinel://127.0.0.1/", "redis+sentinel:///primary"]
+)
+async def test_rd06_sentinel_url_without_a_host_or_a_service_is_refused(url: str) -> None:
+    """When the client is created, and without the URL in the message."""
+    with pytest.raises(ConfigurationError) as caught:
+        _client(url)
+
+    assert url not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["rediss+sentinel://127.0.0.1/primary", "rediss+cluster://127.0.0.1"])
+async def test_tls_is_possible_with_sentinels_and_clusters(url: str) -> None:
+    """No connection is opened before the first command."""
+    await _client(url).aclose()
+
+
+def _client(url: str) -> ResilientRedis:
+    return ResilientRedis(
+        SecretStr(url), timeout=1.0, events=EventBus(), on_recovery=nothing, probe_delay=60.0
+    )

@@ -280,3 +280,11 @@ def test_repr_hides_the_redis_url() -> None:
 def renewals() -> set[asyncio.Task[object]]:
     """Return the tasks that renew a lease."""
     return {task for task in asyncio.all_tasks() if "_renew_lease" in repr(task)}
+
+
+async def test_store_of_a_cluster_is_no_single_node_of_one() -> None:
+    """It knows by the URL, without a connection."""
+    url = SecretStr("redis+cluster://127.0.0.1:1")
+    store = RedisRefreshStore(url, project_id=PROJECT, events=EventBus())
+
+    assert not await store.is_cluster_node()
