@@ -164,5 +164,6 @@ class Stack:
 
     def _hosts(self) -> Path:
         hosts = self.folder / "hosts"
-        hosts.write_text(f"127.0.0.1 localhost {' '.join(self.services)}\n", encoding="utf-8")
+        if not hosts.exists():  # a service that runs would find it empty for a moment
+            hosts.write_text(f"127.0.0.1 localhost {' '.join(self.services)}\n", encoding="utf-8")
         return hosts
