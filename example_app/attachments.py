@@ -102,7 +102,7 @@ def _safe_name(name: str) -> str:
 
 
 def _content_type(content: bytes) -> str:
-    """Return the type by the content. What the browser says about it is ignored."""
+    """Return the type by the content. The type that the browser names is ignored."""
     for signature, content_type in _SIGNATURES.items():
         if content.startswith(signature):
             return content_type

@@ -23,7 +23,7 @@ Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max
 
 
 class ReportFields(BaseModel):
-    """What a user writes into a report."""
+    """The fields of a report that its author fills in."""
 
     model_config = ConfigDict(from_attributes=True)
 

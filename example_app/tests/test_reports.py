@@ -127,7 +127,7 @@ async def test_an_attachment_is_saved_by_the_browser(open_browser: OpenBrowser) 
 async def test_the_content_decides_the_type(
     open_browser: OpenBrowser, content: bytes, content_type: str
 ) -> None:
-    """What the browser says is ignored."""
+    """The type that the browser names is ignored."""
     browser = await open_browser(ADA, "acme")
     await _attach(browser, "file", content, "image/svg+xml")
     (link,) = await _links(browser)

@@ -170,7 +170,7 @@ def _header_secret(secret: SecretStr) -> SecretStr:
 
 # RV-07
 def _webhook_secret(secret: SecretStr) -> SecretStr:
-    """Check for enough visible ASCII: whoever guesses the secret can end sessions."""
+    """Check for enough visible ASCII: a person who guesses the secret can end sessions."""
     if not re.fullmatch(r"[!-~]{16,512}", secret.get_secret_value()):
         raise ValueError
     return secret

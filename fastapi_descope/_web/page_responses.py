@@ -107,7 +107,7 @@ def _without_message(error: Exception) -> str:
     return f"raised {type(error).__name__} ({place.filename}, line {place.lineno})"
 
 
-# BP-01, whoever renders the page. CB-10: the code in the URL of a callback must not leak as a referrer.
+# BP-01: for the pages of the app too. CB-10: the code in the URL of a callback must not leak as a referrer.
 # CS-01: with ``no-referrer``, browsers send ``Origin: null`` for a POST.
 def _security_headers(page: Page, sources: str) -> dict[str, str]:
     policy = _POLICY.format(sources=sources)
