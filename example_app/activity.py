@@ -41,7 +41,7 @@ async def _latest(db: AsyncSession) -> Sequence[Activity]:
 
 @router.get("/activity")
 async def activity(page: CurrentPage, db: TenantSession) -> Response:
-    """The changes of the current organisation's reports, latest first."""
+    """Show the changes of the current organisation's reports, latest first."""
     return page.render("activity.html", entries=await _latest(db))
 
 

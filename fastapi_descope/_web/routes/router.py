@@ -28,6 +28,7 @@ from ..app_location import (
     NOTP,
     NOTP_SESSION,
     NOTP_START,
+    PluginRoute,
     social_route,
 )
 from ..dependencies import current_session
@@ -151,12 +152,25 @@ class _PublicRoute(APIRoute):
             raise ConfigurationError(LOGIN_BEHIND_AUTH) from None
 
 
-def _add_page(router: APIRouter, route: LoginPageRoute) -> None:
+def _add_public(
+    router: APIRouter, route: PluginRoute, endpoint: Callable[..., object], **options: Any
+) -> None:
+    """Add a route that must work without a session. ``options`` are those of ``add_api_route``."""
     router.add_api_route(
-        LOGIN_PAGE.path,
-        route.page,
-        name=LOGIN_PAGE.name,
+        route.path,
+        endpoint,
+        name=route.name,
+        methods=[route.method],
         route_class_override=_PublicRoute,
+        **options,
+    )
+
+
+def _add_page(router: APIRouter, route: LoginPageRoute) -> None:
+    _add_public(
+        router,
+        LOGIN_PAGE,
+        route.page,
         response_class=HTMLResponse,
         responses=_problems(400, 403),
         openapi_extra=_query(tenant=_TENANT, return_to=_RETURN_TO, **LoginParams.meanings()),
@@ -165,11 +179,10 @@ def _add_page(router: APIRouter, route: LoginPageRoute) -> None:
 
 def _add_social(router: APIRouter, each: SocialRoute) -> None:
     route = social_route(each.provider)
-    router.add_api_route(
-        route.path,
+    _add_public(
+        router,
+        route,
         each.login,
-        name=route.name,
-        route_class_override=_PublicRoute,
         status_code=HTTPStatus.SEE_OTHER,
         responses=_problems(400, 403, 502, 503),
         openapi_extra=_query(return_to=_RETURN_TO, **LoginParams.meanings(social=True)),
@@ -177,11 +190,10 @@ def _add_social(router: APIRouter, each: SocialRoute) -> None:
 
 
 def _add_sso(router: APIRouter, routes: LoginRoutes) -> None:
-    router.add_api_route(
-        LOGIN.path,
+    _add_public(
+        router,
+        LOGIN,
         routes.login,
-        name=LOGIN.name,
-        route_class_override=_PublicRoute,
         status_code=HTTPStatus.SEE_OTHER,
         responses=_problems(400, 403, 502, 503),
         openapi_extra=_query(tenant=_TENANT, return_to=_RETURN_TO, **LoginParams.meanings()),
@@ -189,11 +201,10 @@ def _add_sso(router: APIRouter, routes: LoginRoutes) -> None:
 
 
 def _add_callback(router: APIRouter, routes: LoginRoutes) -> None:
-    router.add_api_route(
-        CALLBACK.path,
+    _add_public(
+        router,
+        CALLBACK,
         routes.callback,
-        name=CALLBACK.name,
-        route_class_override=_PublicRoute,
         status_code=HTTPStatus.SEE_OTHER,
         responses=_problems(400, 403, 502, 503),
         openapi_extra=_query(code="The one-time code of Descope.", state="The state of the login."),
@@ -201,33 +212,28 @@ def _add_callback(router: APIRouter, routes: LoginRoutes) -> None:
 
 
 def _add_magic_link(router: APIRouter, routes: MagicLinkRoutes) -> None:
-    router.add_api_route(
-        MAGIC_LINK.path,
+    _add_public(
+        router,
+        MAGIC_LINK,
         routes.send,
-        name=MAGIC_LINK.name,
-        methods=[MAGIC_LINK.method],
-        route_class_override=_PublicRoute,
         status_code=HTTPStatus.ACCEPTED,
         response_model=LinkSentOut,
         responses=_problems(400, 403, 429, 502, 503),
         openapi_extra=_body("email", "return_to"),
     )
     link = _query(state="The state of the login.", return_to=_RETURN_TO, t="The token of the link.")
-    router.add_api_route(
-        MAGIC_LINK_PAGE.path,
+    _add_public(
+        router,
+        MAGIC_LINK_PAGE,
         routes.page,
-        name=MAGIC_LINK_PAGE.name,
-        route_class_override=_PublicRoute,
         response_class=HTMLResponse,
         responses=_problems(400, 403),
         openapi_extra=link,
     )
-    router.add_api_route(
-        MAGIC_LINK_VERIFY.path,
+    _add_public(
+        router,
+        MAGIC_LINK_VERIFY,
         routes.verify,
-        name=MAGIC_LINK_VERIFY.name,
-        methods=[MAGIC_LINK_VERIFY.method],
-        route_class_override=_PublicRoute,
         status_code=HTTPStatus.SEE_OTHER,
         responses=_problems(400, 403, 502, 503),
         openapi_extra=_body("state", "token"),
@@ -242,12 +248,10 @@ def _add_handover(router: APIRouter, route: HandoverRoute) -> None:
         "required": list(fields[:2]),
     }
     body = {"required": True, "content": {"application/json": {"schema": schema}}}
-    router.add_api_route(
-        HANDOVER.path,
+    _add_public(
+        router,
+        HANDOVER,
         route.create,
-        name=HANDOVER.name,
-        methods=[HANDOVER.method],
-        route_class_override=_PublicRoute,
         response_model=HandoverOut,
         responses=_problems(400, 403, 503),
         openapi_extra={"requestBody": body},
@@ -255,33 +259,28 @@ def _add_handover(router: APIRouter, route: HandoverRoute) -> None:
 
 
 def _add_notp(router: APIRouter, routes: NotpRoutes) -> None:
-    router.add_api_route(
-        NOTP.path,
+    _add_public(
+        router,
+        NOTP,
         routes.page,
-        name=NOTP.name,
-        route_class_override=_PublicRoute,
         response_class=HTMLResponse,
         responses=_problems(400, 403, 502, 503),
         openapi_extra=_query(return_to=_RETURN_TO),
     )
-    router.add_api_route(
-        NOTP_START.path,
+    _add_public(
+        router,
+        NOTP_START,
         routes.start,
-        name=NOTP_START.name,
-        methods=[NOTP_START.method],
-        route_class_override=_PublicRoute,
         response_model=NotpStartOut,
         responses=_problems(400, 403, 502, 503),
     )
     pending: dict[int | str, dict[str, Any]] = {
         202: {"description": "Not confirmed yet", "model": NotpPendingOut}
     }
-    router.add_api_route(
-        NOTP_SESSION.path,
+    _add_public(
+        router,
+        NOTP_SESSION,
         routes.session,
-        name=NOTP_SESSION.name,
-        methods=[NOTP_SESSION.method],
-        route_class_override=_PublicRoute,
         response_model=SessionOut,
         responses=pending | _problems(400, 403, 502, 503),
         openapi_extra=_body("state"),
@@ -291,12 +290,10 @@ def _add_notp(router: APIRouter, routes: NotpRoutes) -> None:
 def _add_sign_out(router: APIRouter, routes: SessionRoutes) -> None:
     # POST only, like every route that changes a session (CS-08).
     for route, endpoint in ((LOGOUT, routes.logout), (LOGOUT_ALL, routes.logout_all)):
-        router.add_api_route(
-            route.path,
+        _add_public(
+            router,
+            route,
             endpoint,
-            name=route.name,
-            methods=[route.method],
-            route_class_override=_PublicRoute,
             status_code=HTTPStatus.NO_CONTENT,
             responses=_problems(400, 403),
             openapi_extra={"security": [{REFRESH: []}, {}]},  # without a session, logout succeeds too
