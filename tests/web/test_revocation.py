@@ -17,6 +17,7 @@ from fastapi_descope.emulator import Emulator, Project
 from fastapi_descope.events import TokenRejected, UserRevoked
 from tests.helpers.app_harness import APP, IDP, AppHarness, EnvFactory, add_routes, build_app_harness
 from tests.helpers.emulator import signing_key
+from tests.helpers.stream_client import StreamClient
 from tests.helpers.websocket_client import WebSocketClient
 
 pytestmark = pytest.mark.anyio
@@ -390,43 +391,6 @@ class _Feed:
             raise
 
 
-class _Client:
-    """The server's side of one request, which sends ``http.disconnect`` after the end of the response."""
-
-    def __init__(self, env: AppHarness, cookie: str, spec_version: str = "2.3") -> None:
-        self.parts: asyncio.Queue[Message] = asyncio.Queue()
-        self._complete = asyncio.Event()
-        self._asked = False
-        scope = {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": spec_version},
-            "method": "GET",
-            "scheme": "http",
-            "path": "/feed",
-            "raw_path": b"/feed",
-            "root_path": "",
-            "query_string": b"",
-            "headers": [(b"host", b"127.0.0.1:8000"), (b"cookie", cookie.encode())],
-        }
-        self.done = asyncio.ensure_future(env.app(scope, self._receive, self._send))
-
-    async def part(self) -> Message:
-        """Return the next message, or raise ``TimeoutError``."""
-        return await asyncio.wait_for(self.parts.get(), 5)
-
-    async def _send(self, message: Message) -> None:
-        self.parts.put_nowait(message)
-        if message["type"] == "http.response.body" and not message.get("more_body"):
-            self._complete.set()
-
-    async def _receive(self) -> Message:
-        if not self._asked:
-            self._asked = True
-            return {"type": "http.request", "body": b"", "more_body": False}
-        await self._complete.wait()
-        return {"type": "http.disconnect"}
-
-
 @pytest.mark.parametrize("is_expired", [False, True], ids=["known session", "after a refresh"])
 async def test_rv03_idle_event_stream_of_a_revoked_user_ends_at_once(
     make_env: EnvFactory, *, is_expired: bool
@@ -435,13 +399,13 @@ async def test_rv03_idle_event_stream_of_a_revoked_user_ends_at_once(
     feed = _Feed("text/event-stream")
     env = make_env(routes=feed.add)
     pair = env.emulator.issue("ada@acme.example", session_seconds=-60 if is_expired else None)
-    client = _Client(env, f"DS={pair.session_jwt}; DSR={pair.refresh_jwt}")
+    client = StreamClient(env, f"DS={pair.session_jwt}; DSR={pair.refresh_jwt}")
     assert [(await client.part())["type"] for _ in range(2)] == ["http.response.start", "http.response.body"]
 
     await env.descope.revoke_user(ADA)
 
     assert await client.part() == {"type": "http.response.body", "body": b"", "more_body": False}
-    await asyncio.wait_for(client.done, 5)
+    await client.wait()
     assert isinstance(feed.error, asyncio.CancelledError)
 
 
@@ -452,7 +416,7 @@ async def test_rv03_event_stream_gets_an_error_if_its_server_reports_no_disconne
     feed = _Feed("text/event-stream")
     env = make_env(routes=feed.add)
     pair = env.emulator.issue("ada@acme.example")
-    client = _Client(env, f"DS={pair.session_jwt}", spec_version="2.4")
+    client = StreamClient(env, f"DS={pair.session_jwt}", spec_version="2.4")
     await client.part()
     await client.part()
 
@@ -469,7 +433,7 @@ async def test_download_of_a_revoked_user_is_completed(make_env: EnvFactory) -> 
     feed = _Feed("application/zip")
     env = make_env(routes=feed.add)
     pair = env.emulator.issue("ada@acme.example")
-    client = _Client(env, f"DS={pair.session_jwt}")
+    client = StreamClient(env, f"DS={pair.session_jwt}")
     await client.part()
     await client.part()
 
@@ -488,7 +452,7 @@ async def test_rv03_event_stream_of_another_session_of_the_user_continues(make_e
     pair = env.emulator.issue("ada@acme.example")
     env.emulator.clock.advance(1)  # otherwise both have the same session token
     other = env.emulator.issue("ada@acme.example")
-    client = _Client(env, f"DS={pair.session_jwt}")
+    client = StreamClient(env, f"DS={pair.session_jwt}")
     await client.part()
     await client.part()
 
@@ -510,8 +474,8 @@ async def test_finished_event_stream_is_left_alone(make_env: EnvFactory) -> None
 
     env = make_env(routes=routes)
     pair = env.emulator.issue("ada@acme.example")
-    client = _Client(env, f"DS={pair.session_jwt}")
-    await asyncio.wait_for(client.done, 5)
+    client = StreamClient(env, f"DS={pair.session_jwt}")
+    await client.wait()
 
     await env.descope.revoke_user(ADA)
 

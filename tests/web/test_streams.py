@@ -6,15 +6,12 @@ from collections.abc import AsyncIterator
 import pytest
 from fastapi import FastAPI
 from starlette.responses import StreamingResponse
-from starlette.types import Message, Scope
 
 from fastapi_descope import CurrentUser, OptionalUser
 from tests.helpers.app_harness import AppHarness, EnvFactory
+from tests.helpers.stream_client import StreamClient
 
 pytestmark = pytest.mark.anyio
-
-_TIMEOUT = 5.0
-"""Seconds after which a test fails instead of waiting for ever."""
 
 
 class _Feed:
@@ -40,46 +37,6 @@ class _Feed:
             self.over.set()
 
 
-class _Client:
-    """The server's side of one request; ``parts`` are the chunks that the app has sent so far."""
-
-    def __init__(self, env: AppHarness, cookie: str) -> None:
-        self.parts: asyncio.Queue[Message] = asyncio.Queue()
-        self._gone = asyncio.Event()
-        self._asked = False
-        scope: Scope = {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.3"},
-            "method": "GET",
-            "scheme": "http",
-            "path": "/feed",
-            "raw_path": b"/feed",
-            "root_path": "",
-            "query_string": b"",
-            "headers": [(b"host", b"127.0.0.1:8000"), (b"cookie", cookie.encode())],
-        }
-        self.done = asyncio.ensure_future(env.app(scope, self._receive, self.parts.put))
-
-    def disconnect(self) -> None:
-        """Disconnect the client."""
-        self._gone.set()
-
-    async def part(self) -> Message:
-        """Return the next chunk, or raise ``TimeoutError`` if the app sends none."""
-        return await asyncio.wait_for(self.parts.get(), _TIMEOUT)
-
-    async def wait(self) -> None:
-        """Wait for the end of the request, or raise ``TimeoutError``."""
-        await asyncio.wait_for(self.done, _TIMEOUT)
-
-    async def _receive(self) -> Message:
-        if not self._asked:
-            self._asked = True
-            return {"type": "http.request", "body": b"", "more_body": False}
-        await self._gone.wait()
-        return {"type": "http.disconnect"}
-
-
 def _expired(env: AppHarness) -> str:
     pair = env.emulator.issue("ada@acme.example", "acme", session_seconds=-60)
     return f"DS={pair.session_jwt}; DSR={pair.refresh_jwt}"
@@ -89,7 +46,7 @@ async def test_ws06_stream_is_passed_on_chunk_by_chunk(make_env: EnvFactory) -> 
     """The start carries the cookies of a refresh; each chunk is sent before the next is made."""
     feed = _Feed()
     env = make_env(routes=feed.add)
-    client = _Client(env, _expired(env))
+    client = StreamClient(env, _expired(env))
 
     start, first = await client.part(), await client.part()
     assert not client.done.done()
@@ -108,7 +65,7 @@ async def test_ws06_app_notices_a_disconnect(make_env: EnvFactory) -> None:
     """An endless stream ends when its client disconnects."""
     feed = _Feed()
     env = make_env(routes=feed.add)
-    client = _Client(env, _expired(env))
+    client = StreamClient(env, _expired(env))
     await client.part()
     await client.part()
     assert not feed.over.is_set()
@@ -127,10 +84,10 @@ async def test_rv03_stream_of_a_known_session_ends_with_a_revocation(make_env: E
     pair = env.emulator.issue("ada@acme.example", "acme")
     cookie = f"DS={pair.session_jwt}; DSR={pair.refresh_jwt}"
     for _ in range(2):
-        earlier = _Client(env, cookie)
+        earlier = StreamClient(env, cookie)
         await earlier.part()
         await earlier.part()
-    client = _Client(env, cookie)
+    client = StreamClient(env, cookie)
     await client.part()
     await client.part()
 
@@ -153,7 +110,7 @@ async def test_stream_without_a_session_goes_on(make_env: EnvFactory) -> None:
         yield "data: one\n\n"
         yield "data: two\n\n"
 
-    client = _Client(make_env(routes=routes), "")
+    client = StreamClient(make_env(routes=routes), "")
     await client.wait()
 
     assert [client.parts.get_nowait()["type"] for _ in range(4)] == [
