@@ -2,23 +2,20 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import Literal, assert_never
+from dataclasses import replace
 from zlib import crc32
 
 from .._refresh.coordinator import RefreshCoordinator
-from .._refresh.outcome import Ended, FlightResult, Outcome, Renewed, SwitchFailed, TooLarge, Unavailable
+from .._refresh.outcome import Ended, FlightResult
 from .._revocation.revocations import Revocations
 from .._tokens.verifier import TokenVerifier
 from ..callers import Delegate, Machine
 from ..errors import (
     ConflictingCookies,
-    DescopeError,
     InvalidAccessKey,
     NotAuthenticated,
     SessionEnded,
     SessionRequired,
-    SessionTooLarge,
     TokenError,
     TokenExpired,
     TokenReason,
@@ -27,114 +24,19 @@ from ..errors import (
     UpstreamUnavailable,
 )
 from ..events import EventBus, TokenPairMismatch, TokenRejected
-from ..session import AuthSession, RefreshToken, TokenPair
+from ..session import AuthSession, RefreshToken
 from .access_keys import AccessKeys, looks_like_access_key
+from .auth_result import AuthResult, Refresh, with_outcome
 from .credentials import CookieAction, Credentials
 from .impersonation import with_actor
 from .session_gate import SessionGate
 
-__all__ = ["AuthResult", "Authenticator", "VerifiedRefreshCookie", "have_two_users"]
-
-_CONCURRENT_REFRESH_TIMEOUT = 1.0
-"""Seconds that a response waits for a refresh that runs concurrently with its handler."""
+__all__ = ["Authenticator", "VerifiedRefreshCookie", "have_two_users"]
 
 _PREFETCH = "A prefetch does not refresh the session. Open the page instead."
 
 VerifiedRefreshCookie = RefreshToken | TokenError | UpstreamUnavailable | None
 """The verified token of the refresh cookie, the error of its verification, or None without a cookie."""
-
-
-@dataclass(frozen=True, slots=True)
-class AuthResult:
-    """The result of authenticating a request.
-
-    A refresh may still be running, or a tenant switch, a logout or another login may replace its result while
-    the handler runs. So the response calls ``finish`` as it starts.
-
-    Attributes:
-        session: The session, or None if the request is unauthenticated.
-        error: The reason if there is no session: the ``NotAuthenticated`` family, ``Forbidden`` if an
-            ``on_session`` hook refuses the session, ``SessionTooLarge`` if its new tokens fit into no
-            cookies, ``TooManyAttempts`` for an access key of a client whose keys were refused, or
-            ``UpstreamUnavailable`` or ``SessionCheckFailed`` if the credentials cannot be checked at the
-            moment.
-        cookies: What the response does to the cookies.
-        pair: The new tokens, with ``CookieAction.WRITE``.
-        source: Where the credentials were.
-        other_caller: The application or machine that sent the request, or None. With one there is no session,
-            and the error is ``SessionRequired``.
-        repeats_until: Until then (epoch seconds) the same credentials have the same result; 0 if that is not
-            known.
-    """
-
-    session: AuthSession | None = None
-    error: DescopeError | None = None
-    cookies: CookieAction = CookieAction.KEEP
-    pair: TokenPair | None = None
-    source: Literal["none", "cookie", "bearer"] = "none"
-    other_caller: Delegate | Machine | None = None
-    repeats_until: float = 0
-    _refresh: "_Refresh | None" = field(default=None, repr=False)
-
-    @property
-    def is_final(self) -> bool:
-        """Whether ``finish`` has nothing to do, because no refresh is involved."""
-        return self._refresh is None
-
-    async def finish(self) -> "AuthResult":
-        """Return the result for the response that starts now.
-
-        Waits at most one second for a concurrent refresh and the ``on_session`` hooks. A later result is
-        cached for the next request. The new session replaces the old one only if the hooks have admitted it;
-        its cookies are written in any case.
-
-        A pair that a tenant switch, a logout or another login has replaced is not written. Its cookies are
-        not cleared either: the request that replaced it has already written the cookies of a newer session.
-        """
-        return self if self._refresh is None else await self._refresh.finish(self)
-
-
-@dataclass(frozen=True, slots=True)
-class _Refresh:
-    """The refresh on which an ``AuthResult`` depends: its token, and its task while that may run."""
-
-    coordinator: RefreshCoordinator
-    gate: SessionGate[AuthSession]
-    revocations: Revocations
-    token: RefreshToken
-    task: asyncio.Task[FlightResult] | None = None
-
-    async def finish(self, result: AuthResult) -> AuthResult:
-        """Return the result for the response that starts now (TN-09, LO-03, CB-09)."""
-        if self.task is not None:
-            result = await self._wait_for(self.task, result)
-        if result.pair is None:
-            return result
-        is_revoked = _is_revoked(self.revocations, self.token)
-        latest = None if is_revoked else await self.coordinator.outcome(self.token)
-        if isinstance(latest, Renewed):
-            return replace(result, pair=latest.pair)
-        return replace(result, pair=None, cookies=CookieAction.KEEP)
-
-    async def _wait_for(self, task: asyncio.Task[FlightResult], result: AuthResult) -> AuthResult:
-        now = asyncio.get_running_loop().time
-        deadline = now() + _CONCURRENT_REFRESH_TIMEOUT
-        done, _ = await asyncio.wait([task], timeout=_CONCURRENT_REFRESH_TIMEOUT)
-        if not done or task.cancelled():  # it takes too long, or a shutdown has cancelled it
-            return result
-        outcome = task.result()
-        if isinstance(outcome, SwitchFailed):
-            return result
-        finished = _with_outcome(result, outcome)
-        if finished.pair is None or not self.gate.hooks:
-            return finished
-        if await self._admits(finished.pair, wait_timeout=deadline - now()):
-            return finished
-        # The old session was admitted and is still valid. The next request gets the verdict on the new one.
-        return replace(finished, session=result.session)
-
-    async def _admits(self, pair: TokenPair, *, wait_timeout: float) -> bool:
-        return await self.gate.check(pair.session_jwt, pair.session, wait_timeout=wait_timeout) is None
 
 
 class Authenticator:
@@ -217,7 +119,7 @@ class Authenticator:
             )
         except (TokenError, UpstreamUnavailable) as error:
             return error
-        is_refused = not accept_revoked and _is_revoked(self._revocations, token)
+        is_refused = not accept_revoked and self._revocations.denies_refresh_token(token)
         return _revoked(token.subject) if is_refused else token
 
     async def verify_session_cookie(self, text: str | None) -> AuthSession | TokenError | None:
@@ -329,8 +231,8 @@ class Authenticator:
         task = self._coordinator.start_refresh(refresh)
         return AuthResult(session, source="cookie", _refresh=self._refresh_of(refresh, task))
 
-    def _refresh_of(self, token: RefreshToken, task: asyncio.Task[FlightResult] | None = None) -> _Refresh:
-        return _Refresh(self._coordinator, self._gate, self._revocations, token, task)
+    def _refresh_of(self, token: RefreshToken, task: asyncio.Task[FlightResult] | None = None) -> Refresh:
+        return Refresh(self._coordinator, self._gate, self._revocations, token, task)
 
     # With a valid refresh token, any invalid session token is replaced (RF-11).
     async def _refresh_session(
@@ -356,9 +258,9 @@ class Authenticator:
         """Return the result after a refresh. ``session`` and its ``token`` count if there is no verdict."""
         outcome = await self._coordinator.refresh(refresh)
         # A revocation can arrive while Descope refreshes. The new tokens never leave this process.
-        if isinstance(outcome, Ended) or _is_revoked(self._revocations, refresh):
+        if isinstance(outcome, Ended) or self._revocations.denies_refresh_token(refresh):
             session, outcome = None, outcome if isinstance(outcome, Ended) else Ended()
-        result = _with_outcome(
+        result = with_outcome(
             AuthResult(session, source="cookie", _refresh=self._refresh_of(refresh)), outcome
         )
         if result.session is None or not self._gate.hooks:
@@ -369,28 +271,6 @@ class Authenticator:
         lifetime = session.expires_at - session.issued_at
         jitter = 0.9 + (crc32(session.user.id.encode()) + session.issued_at) % 201 / 1000  # RF-10
         return session.expires_at - min(self._refresh_ahead, lifetime / 4) * jitter
-
-
-# The table of requirement 2.9: what an outcome means depends on whether the old session is still valid.
-def _with_outcome(result: AuthResult, outcome: Outcome) -> AuthResult:
-    """Return ``result`` after a refresh with this outcome."""
-    is_live = result.session is not None
-    match outcome:
-        case Renewed(pair):
-            return replace(result, session=pair.session, pair=pair, cookies=CookieAction.WRITE)
-        case Ended(superseded):
-            action = CookieAction.KEEP if superseded else CookieAction.CLEAR
-            return replace(result, error=None if is_live else SessionEnded(), cookies=action)
-        case Unavailable(seconds):
-            return replace(result, error=None if is_live else UpstreamUnavailable(seconds))
-        case TooLarge():
-            return replace(result, error=None if is_live else SessionTooLarge())
-        case _:
-            assert_never(outcome)
-
-
-def _is_revoked(revocations: Revocations, token: RefreshToken) -> bool:
-    return revocations.denies(token.text, token.subject, token.issued_at)
 
 
 def _revoked(subject: str) -> TokenExpired:

@@ -25,7 +25,7 @@ from ..login import Login
 from ..page_texts import ENGLISH
 from ..profile import UserProfile
 from ..session import UNKNOWN_ACTOR, AuthSession, RefreshToken, TokenPair
-from .authenticator import AuthResult
+from .auth_result import AuthResult
 from .browser_tokens import BrowserTokens
 from .credentials import Credentials
 from .token_service import TokenService, convert_session_ended
@@ -89,7 +89,7 @@ class SessionService:
             if error.reason == TokenReason.TOO_LARGE:  # CK-08
                 raise SessionTooLarge from None
             raise
-        if self._revocations.denies(refresh_token.text, refresh_token.subject, refresh_token.issued_at):
+        if self._revocations.denies_refresh_token(refresh_token):
             raise SessionEnded  # revoked during the call
         self._events.emit(TenantSwitched(pair.session.user.id, tenant, pair.session.actor))
         return pair, Login.from_response(pair.session, responses[0].fields)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
+from ..session import RefreshToken
 from .deny_list import DenyList, Forget
 from .entry import Revocation
 
@@ -64,6 +65,10 @@ class Revocations:
         self.denies = self._deny_list.denies
         self.is_stale = self._deny_list.is_stale
         self.watch = self._deny_list.watch
+
+    def denies_refresh_token(self, token: RefreshToken) -> bool:
+        """Return whether a verified refresh token was revoked. Costs what ``denies`` costs."""
+        return self.denies(token.text, token.subject, token.issued_at)
 
     async def ready(self) -> None:
         """Wait until this process knows the revocations of the fleet; at most a second, once.

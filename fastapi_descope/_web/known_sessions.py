@@ -13,7 +13,7 @@ from hashlib import sha256
 
 from starlette.types import Scope
 
-from .._auth.authenticator import AuthResult
+from .._auth.auth_result import AuthResult
 from .._auth.core import Core
 from .._auth.credentials import Credentials
 from .client_kind import PREFETCH_HEADERS

@@ -3,7 +3,7 @@
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from .._auth.authenticator import AuthResult
+from .._auth.auth_result import AuthResult
 from ..events import ProfileFetched
 from ..login import Login
 from ..profile import UserProfile

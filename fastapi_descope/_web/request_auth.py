@@ -13,7 +13,7 @@ from typing import Self
 
 from starlette.types import Message, Scope, Send
 
-from .._auth.authenticator import AuthResult
+from .._auth.auth_result import AuthResult
 from .._auth.core import Core
 from .._auth.credentials import CookieAction, Credentials
 from ..callers import Caller

@@ -8,7 +8,7 @@ from typing import Literal
 
 import pytest
 
-from fastapi_descope._auth.authenticator import AuthResult
+from fastapi_descope._auth.auth_result import AuthResult
 from fastapi_descope._auth.credentials import CookieAction, Credentials
 from fastapi_descope.errors import (
     ConflictingCookies,

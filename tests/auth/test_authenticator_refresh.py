@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from fastapi_descope._auth.authenticator import AuthResult
+from fastapi_descope._auth.auth_result import AuthResult
 from fastapi_descope._auth.credentials import CookieAction, Credentials
 from fastapi_descope.emulator import Grants, SeedUser
 from fastapi_descope.errors import (

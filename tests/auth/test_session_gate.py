@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from fastapi_descope._auth.authenticator import AuthResult
+from fastapi_descope._auth.auth_result import AuthResult
 from fastapi_descope._auth.credentials import CookieAction, Credentials
 from fastapi_descope.emulator import JwtPair
 from fastapi_descope.errors import (

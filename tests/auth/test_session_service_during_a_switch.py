@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fastapi_descope._auth.authenticator import AuthResult
+from fastapi_descope._auth.auth_result import AuthResult
 from fastapi_descope._auth.credentials import Credentials
 from fastapi_descope.emulator import JwtPair
 from fastapi_descope.errors import SessionEnded

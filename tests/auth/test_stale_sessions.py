@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastapi_descope._auth.authenticator import AuthResult
+from fastapi_descope._auth.auth_result import AuthResult
 from fastapi_descope._auth.credentials import CookieAction, Credentials
 from fastapi_descope.emulator import JwtPair, Project
 from fastapi_descope.errors import Forbidden, SessionEnded

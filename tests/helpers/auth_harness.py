@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import httpx
 
-from fastapi_descope._auth.authenticator import AuthResult
+from fastapi_descope._auth.auth_result import AuthResult
 from fastapi_descope._auth.core import build_core
 from fastapi_descope._auth.credentials import Credentials
 from fastapi_descope._auth.session_gate import SessionHook

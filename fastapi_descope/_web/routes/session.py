@@ -9,7 +9,7 @@ from http import HTTPStatus
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from ..._auth.authenticator import AuthResult
+from ..._auth.auth_result import AuthResult
 from ..._auth.core import Core
 from ..._auth.session_service import LogoutNotifier
 from ..._config.tenant_hint import TENANT_HINT
