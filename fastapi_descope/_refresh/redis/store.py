@@ -30,10 +30,11 @@ from pydantic import SecretStr
 from ...events import EventBus
 from ..store import SHARED_LEASE_SECONDS, Layer, Lease, LocalCache, RefreshResult
 from . import scripts
-from .client import ResilientRedis, topology_of
+from .client import ResilientRedis
 from .encryption import ResultCipher
 from .outbox import Outbox
 from .scripts import DELIVERED, NORMAL, TERMINAL, TTL_DIGITS, Script, ScriptReply
+from .topology import topology_of
 
 __all__ = ["RedisRefreshStore"]
 
