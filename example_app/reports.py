@@ -59,7 +59,18 @@ class Shelf:
         return report
 
     async def file(self, fields: ReportFields, notes: Sequence[str]) -> Report:
-        """Add a report with the next number of the organisation."""
+        """Add a report with the next number of the organisation.
+
+        Of two that are filed at one moment, the second gets the number after that of the first.
+        """
+        report = await self._add(fields, notes)
+        while report is None:
+            report = await self._add(fields, notes)
+        await self.commit(report, "filed")
+        return report
+
+    async def _add(self, fields: ReportFields, notes: Sequence[str]) -> Report | None:
+        """Add a report with the next number; return None if another report has just got it."""
         report = Report(
             await self._next_id(),
             fields.title,
@@ -74,8 +85,8 @@ class Shelf:
         try:
             await self._db.flush()
         except IntegrityError:
-            raise HTTPException(status.HTTP_409_CONFLICT, "Another report has just got this number") from None
-        await self.commit(report, "filed")
+            await self._db.rollback()
+            return None
         return report
 
     async def edit(self, report: Report, fields: ReportFields, notes: Sequence[str]) -> None:
@@ -107,8 +118,9 @@ class Shelf:
         return self._caller.subject
 
     async def _next_id(self) -> str:
-        """Return an id that no report of this organisation has: a letter and the next number."""
-        ids = (await self._db.scalars(select(Report.id))).all()
+        """Return an id that no report of this organisation has or had: a letter and the next number."""
+        of_reports, of_deleted_ones = select(Report.id), select(Activity.report_id)
+        ids = (await self._db.scalars(of_reports.union(of_deleted_ones))).all()
         numbers = [int(number) for each in ids if (number := each.rpartition("-")[2]).isdecimal()]
         letter = ids[0][0] if ids else "R"
         return f"{letter}-{max(numbers, default=0) + 1}"

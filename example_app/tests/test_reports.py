@@ -58,6 +58,9 @@ async def test_a_report_is_filed_edited_and_deleted(open_browser: OpenBrowser) -
     assert deleted.headers["location"] == "/reports"
     assert (await browser.get(path)).status_code == 404
 
+    filed = await browser.post("/reports", data=FORM, headers=ORIGIN)
+    assert filed.headers["location"] == "/reports/A-1044"  # links to A-1043 show no other report
+
 
 async def test_the_form_of_a_new_report_is_empty(open_browser: OpenBrowser) -> None:
     """It is for the current organisation."""

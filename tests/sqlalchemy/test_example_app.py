@@ -230,6 +230,18 @@ async def _file(app: FastAPI, emulator: Emulator) -> None:
     assert response.status_code == 201, response.text
 
 
+async def test_reports_that_are_filed_at_one_moment_have_different_numbers(
+    app: FastAPI, emulator: Emulator
+) -> None:
+    """Each is filed, with the number after that of another."""
+    route = ("POST", "/api/reports")
+    filed = await asyncio.gather(
+        *(_request(app, emulator, "ada@acme.example", "acme", route) for _ in range(5))
+    )
+    ids = [response.json()["id"] for response in filed]
+    assert sorted(ids) == [f"A-{number}" for number in range(2, 7)]
+
+
 async def test_feed_shows_a_change_to_its_tenant_only(app: FastAPI, emulator: Emulator) -> None:
     """At once, without a poll."""
     app.state.database.feed.poll_seconds = 3_600
