@@ -115,8 +115,8 @@ def hint(event: Event, base_url: str | None = None) -> str | None:
             return _TOKEN_HINTS.get(reason)
         case TokenRejected(reason="client" as reason):
             return _TOKEN_HINTS[reason]
-        case JwksFetchFailed() | UpstreamDegraded() if base_url:
-            return f"at {base_url}"
+        case JwksFetchFailed(reason=reason) | UpstreamDegraded(reason=reason) if base_url:
+            return _address_hint(base_url, reason)
         case LoginLoopStopped(missing=word) | RedirectRejected(reason=word) | AccessKeysLimited(reason=word):
             return _WORD_HINTS.get(word)
         case WebhookRefused(reason=reason):
@@ -125,3 +125,10 @@ def hint(event: Event, base_url: str | None = None) -> str | None:
             return _LOGIN_HINTS.get(reason)
         case _:
             return _TYPE_HINTS.get(type(event))
+
+
+def _address_hint(base_url: str, reason: str) -> str:
+    # Plain http is permitted for an emulator only, which a developer may not have started.
+    is_emulator = base_url.startswith("http://")
+    question = ": is the emulator running?" if is_emulator and reason == "ConnectError" else ""
+    return f"at {base_url}{question}"

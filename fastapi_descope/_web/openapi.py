@@ -6,10 +6,12 @@ document of one app.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from fastapi.openapi.models import APIKey
 from fastapi.security.base import SecurityBase
+
+from ..errors import ConfigurationError
 
 __all__ = [
     "BEARER",
@@ -105,14 +107,26 @@ PROBLEM_RESPONSES: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-class SessionScheme(SecurityBase):
+class _Scheme(SecurityBase):
+    """Base of our dependencies. FastAPI reads ``dependency`` of each item in ``dependencies=[...]``."""
+
+    @property
+    def dependency(self) -> NoReturn:
+        """Raise ``ConfigurationError``: the item is not wrapped in ``Depends``."""
+        raise ConfigurationError(
+            "A list of dependencies has an item without Depends: write"
+            ' dependencies=[Depends(require_roles("admin"))]'
+        )
+
+
+class SessionScheme(_Scheme):
     """Base of the dependencies that require a session."""
 
     scheme_name = SESSION
     model = APIKey.model_validate(SESSION_SCHEME)
 
 
-class OptionalSessionScheme(SecurityBase):
+class OptionalSessionScheme(_Scheme):
     """Base of the dependencies that use a session if there is one."""
 
     scheme_name = OPTIONAL_SESSION

@@ -53,9 +53,9 @@ _FACTORIES: set[object] = set()
 _IMPORT_SYSTEM = "<frozen importlib._bootstrap>"
 
 _GUARDED: Mapping[type, str] = {
-    User: "annotate it as `user: CurrentUser`",
-    Tenant: "annotate it as `tenant: CurrentTenant`",
-    AuthSession: "annotate it as `session: CurrentSession`",
+    User: "annotate it as `user: CurrentUser` or `user: OptionalUser`",
+    Tenant: "annotate it as `tenant: CurrentTenant` or `tenant: OptionalTenant`",
+    AuthSession: "annotate it as `session: CurrentSession` or `session: OptionalSession`",
     Delegate: "annotate it as `delegate: CurrentDelegate`",
     Machine: "annotate it as `machine: CurrentMachine`",
     UserProfile: "call `await get_user_profile(request)`",
@@ -83,7 +83,9 @@ def dependency_factory(factory: C) -> C:
     These are ``Depends(factory)``, and calls while a request is handled.
     """
     name: str = getattr(factory, "__name__")  # noqa: B009 - a Callable need not have one
-    message = f"Use Depends({name}()), with parentheses: {name} is a dependency factory"
+    kinds = {parameter.kind for parameter in inspect.signature(factory).parameters.values()}
+    arguments = "..." if kinds - {inspect.Parameter.KEYWORD_ONLY} else ""
+    message = f"Use Depends({name}({arguments})), with parentheses: {name} is a dependency factory"
 
     @wraps(factory)
     def create(*args: object, **kwargs: object) -> object:

@@ -66,6 +66,19 @@ def test_outage_is_logged_once_per_reason_with_the_base_url(lines: pytest.LogCap
     ]
 
 
+def test_emulator_that_is_not_running_is_named(lines: pytest.LogCaptureFixture) -> None:
+    """A base URL with plain http is an emulator, and a developer may have stopped it."""
+    emulator = "http://127.0.0.1:8787"
+    recorder = Recorder(log=EventLog(base_url=emulator))
+    for reason in ("ConnectError", "server_error"):
+        recorder(events.JwksFetchFailed(reason))
+
+    assert lines.messages == [
+        f"fastapi_descope: jwks_fetch_failed reason=ConnectError (at {emulator}: is the emulator running?)",
+        f"fastapi_descope: jwks_fetch_failed reason=server_error (at {emulator})",
+    ]
+
+
 def test_recovery_of_the_keys_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     """The end of an outage is one line."""
     caplog.set_level(logging.INFO, "fastapi_descope")

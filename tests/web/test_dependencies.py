@@ -1,13 +1,14 @@
 """Dependencies: present, optional and required (TN-03, TN-04, TN-05)."""
 
+import re
 from collections.abc import Callable
 from enum import Enum, StrEnum
 from functools import partial
-from typing import Annotated
+from typing import Annotated, cast
 
 import httpx
 import pytest
-from fastapi import Depends, FastAPI, WebSocket
+from fastapi import Depends, FastAPI, WebSocket, params
 from starlette.requests import Request
 from starlette.types import Scope
 
@@ -23,6 +24,7 @@ from fastapi_descope import (
     current_user,
     deny_impersonated,
     get_auth_session,
+    optional_user,
     require_any_permission,
     require_any_role,
     require_mfa,
@@ -322,24 +324,34 @@ async def test_names_may_be_members_of_a_str_enum(make_env: EnvFactory) -> None:
 
 
 @pytest.mark.parametrize(
-    "factory",
+    ("factory", "arguments"),
     [
-        require_mfa,
-        require_step_up,
-        require_tenant,
-        require_roles,
-        require_any_role,
-        require_permissions,
-        require_any_permission,
+        (require_mfa, ""),
+        (require_step_up, ""),
+        (require_tenant, "..."),
+        (require_roles, "..."),
+        (require_any_role, "..."),
+        (require_permissions, "..."),
+        (require_any_permission, "..."),
     ],
 )
-def test_tn05_factory_without_parentheses_is_rejected(factory: Callable[..., Requirement]) -> None:
+def test_tn05_factory_without_parentheses_is_rejected(
+    factory: Callable[..., Requirement], arguments: str
+) -> None:
     """The route would be open: FastAPI would call the factory and discard the requirement."""
+    instead = re.escape(f"Use Depends({factory.__name__}({arguments})), with parentheses")
     for declared in (Depends(factory), Depends(partial(factory))):
-        with pytest.raises(
-            ConfigurationError, match=rf"^Use Depends\({factory.__name__}\(\)\), with parentheses"
-        ):
+        with pytest.raises(ConfigurationError, match=f"^{instead}"):
             FastAPI(dependencies=[declared]).get("/{path_param}")(lambda: None)
+
+
+@pytest.mark.parametrize("dependency", [require_roles("admin"), current_user, optional_user])
+def test_item_of_dependencies_without_depends_is_an_error_that_shows_it(dependency: object) -> None:
+    """FastAPI alone raises an ``AttributeError`` that does not mention ``Depends``."""
+    app = FastAPI()
+
+    with pytest.raises(ConfigurationError, match=r"without Depends: write dependencies=\[Depends\("):
+        app.get("/", dependencies=cast("list[params.Depends]", [dependency]))(lambda: None)
 
 
 @pytest.mark.parametrize(
