@@ -171,7 +171,7 @@ def build_core(
         refresh_ahead=settings.refresh_ahead,
     )
     browser_tokens = BrowserTokens(authenticator, coordinator)
-    completed = CompletedLogins(store, coordinator, tokens)
+    completed = CompletedLogins(store, coordinator, tokens, revocations)
     login_flow = LoginFlow(
         api,
         tokens,
@@ -197,7 +197,7 @@ def build_core(
         authenticator=authenticator,
         browser_tokens=browser_tokens,
         login_flow=login_flow,
-        handover=SessionHandover(authenticator, browser_tokens, coordinator, login_flow, events),
+        handover=SessionHandover(authenticator, browser_tokens, coordinator, revocations, login_flow, events),
         magic_link_flow=MagicLinkFlow(api, events, AttemptLimits(monotonic), sign_up=settings.sign_up),
         notp_flow=NotpFlow(api, login_flow, events, monotonic),
         session_service=SessionService(api, tokens, browser_tokens, coordinator, revocations, events),

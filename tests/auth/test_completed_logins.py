@@ -18,12 +18,16 @@ pytestmark = pytest.mark.anyio
 SECRET = "secret-of-a-login-cookie"
 
 
+def _new_logins(auth: AuthHarness, store: MemoryRefreshStore) -> CompletedLogins:
+    return CompletedLogins(store, auth.coordinator, auth.tokens, auth.revocations)
+
+
 @pytest.fixture
 def logins() -> Callable[[AuthHarness], CompletedLogins]:
     """Build the logins of a process; its leases do not expire."""
 
     def build(auth: AuthHarness) -> CompletedLogins:
-        return CompletedLogins(MemoryRefreshStore(lambda: 0.0), auth.coordinator, auth.tokens)
+        return _new_logins(auth, MemoryRefreshStore(lambda: 0.0))
 
     return build
 
@@ -50,7 +54,7 @@ async def test_cb04_refused_login_is_not_completed_again() -> None:
     """For as long as its cookie lives."""
     now = 0.0
     auth = AuthHarness()
-    completed = CompletedLogins(MemoryRefreshStore(lambda: now), auth.coordinator, auth.tokens)
+    completed = _new_logins(auth, MemoryRefreshStore(lambda: now))
     lease = await completed.acquire(SECRET)
     assert isinstance(lease, Lease)
 
@@ -68,7 +72,7 @@ async def test_cb04_completed_login_is_not_completed_again() -> None:
     """Its tokens are kept for a minute, and its code stays spent for as long as its cookie lives."""
     now = 0.0
     auth = AuthHarness()
-    completed = CompletedLogins(MemoryRefreshStore(lambda: now), auth.coordinator, auth.tokens)
+    completed = _new_logins(auth, MemoryRefreshStore(lambda: now))
     assert isinstance(await completed.acquire(SECRET), Lease)
     await _completed(auth, completed)
 
@@ -151,7 +155,7 @@ async def test_cb04_ended_session_is_no_reason_to_continue() -> None:
     """Its refresh token is still in the browser, and the process has forgotten the login."""
     auth = AuthHarness()
     store = MemoryRefreshStore(lambda: 0.0)
-    completed = CompletedLogins(store, auth.coordinator, auth.tokens)
+    completed = _new_logins(auth, store)
     token = await auth.refresh_token(auth.issue())
     assert await completed.newest_pair(SECRET, [token]) is None
     await store.force_set(token.text, RefreshResult.ended(), 60.0)
@@ -165,7 +169,7 @@ async def test_cb04_end_of_a_login_ends_its_session(*, superseded: bool) -> None
     """Requests with its refresh token learn whether the browser has signed in again since."""
     auth = AuthHarness()
     store = MemoryRefreshStore(lambda: 0.0)
-    completed = CompletedLogins(store, auth.coordinator, auth.tokens)
+    completed = _new_logins(auth, store)
     issued = await _completed(auth, completed)
 
     await completed.end(SECRET, superseded=superseded)

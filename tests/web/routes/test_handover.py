@@ -3,6 +3,7 @@
 Requirements HO-01, HO-02, HO-03, HO-04 and HO-05.
 """
 
+import asyncio
 import json
 from dataclasses import replace
 
@@ -31,6 +32,7 @@ pytestmark = pytest.mark.anyio
 
 NOW = 1_700_000_000
 ADA, HANK = "ada@acme.example", "hank@globex.example"
+ADA_ID = "U22a1322415fff1b1aceaebe7855"
 PATH = "/login/session"
 
 
@@ -235,6 +237,23 @@ async def test_ho03_tokens_do_nothing_after_a_logout(env: AppHarness) -> None:
         assert (response.status_code, response.json()["code"]) == (400, "login_rejected")
         assert "set-cookie" not in response.headers
         assert _failures(env)[-1] == LoginFailed("session_ended")
+
+
+async def test_rv02_revocation_during_a_hand_over_starts_no_session(env: AppHarness) -> None:
+    """Descope issues the new pair after the revocation."""
+    browser, pair = env.browser(), env.emulator.issue(ADA)
+    env.emulator.faults.add("refresh", hold=True)
+    request = asyncio.ensure_future(_hand_over(browser, pair))
+    await env.emulator.faults.wait_until_held()
+
+    await env.descope.revoke_user(ADA_ID)
+    env.emulator.clock.advance(2)
+    env.emulator.faults.release()
+
+    response = await request
+    assert (response.status_code, response.json()["code"]) == (400, "login_rejected")
+    assert "set-cookie" not in response.headers
+    assert _failures(env)[-1] == LoginFailed("session_ended")
 
 
 async def test_ho03_second_hand_over_joins_the_first(env: AppHarness) -> None:

@@ -107,6 +107,26 @@ async def test_cb04_browser_that_has_the_login_is_redirected(env: AppHarness) ->
     assert env.events[-1] == CallbackRepeated(delivered=False)
 
 
+async def test_rv02_revoked_login_is_not_repeated(env: AppHarness) -> None:
+    """A tenant switch was in flight, so the store has tokens that Descope has issued after the revocation."""
+    browser = env.browser()
+    callback = await browser.open_callback()
+    await browser.visit(callback)
+    env.emulator.faults.add("select", hold=True)
+    request = asyncio.ensure_future(browser.post("/tenant/select", {"tenant": "globex"}))
+    await env.emulator.faults.wait_until_held()
+    await env.descope.revoke_user("U22a1322415fff1b1aceaebe7855")
+    env.emulator.clock.advance(2)
+    env.emulator.faults.release()
+    assert (await request).status_code == 401
+
+    response = await browser.visit(callback)
+
+    assert response.status_code == 400
+    assert browser.session_names() == set()
+    assert env.events[-1] == LoginFailed("repeated")
+
+
 async def test_cb04_second_code_for_a_completed_login_continues(env: AppHarness) -> None:
     """A double click at the identity provider. The second code is not exchanged."""
     browser = env.browser()
