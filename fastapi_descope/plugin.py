@@ -16,7 +16,8 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 
 from ._auth.core import build_core, monotonic_clock
-from ._refresh.store import MemoryRefreshStore, RefreshStore
+from ._refresh.memory_store import MemoryRefreshStore
+from ._refresh.store import RefreshStore
 from ._revocation.deny_list import Forget
 from ._telemetry.audit import AuditLog
 from ._telemetry.log_lines import EventLog

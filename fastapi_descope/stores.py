@@ -5,7 +5,8 @@ refreshes a session. ``Descope(refresh_store=...)`` takes it. ``fastapi_descope.
 tests it.
 """
 
+from ._refresh.memory_store import MemoryRefreshStore
 from ._refresh.redis.encryption import ResultCipher
-from ._refresh.store import Lease, MemoryRefreshStore, RefreshResult, RefreshStore
+from ._refresh.store import Lease, RefreshResult, RefreshStore
 
 __all__ = ["Lease", "MemoryRefreshStore", "RefreshResult", "RefreshStore", "ResultCipher"]

@@ -23,7 +23,7 @@ from fastapi_descope import (
     optional_user,
     require_roles,
 )
-from fastapi_descope._refresh.store import MemoryRefreshStore
+from fastapi_descope._refresh.memory_store import MemoryRefreshStore
 from fastapi_descope.emulator import Emulator
 from fastapi_descope.events import JwksFetched, StoreDegraded
 from tests.helpers.app_harness import APP, IDP, Browser, EnvFactory, add_routes

@@ -7,7 +7,7 @@ import pytest
 from fastapi import FastAPI
 
 from fastapi_descope import Descope, DescopeSettings
-from fastapi_descope._refresh.store import MemoryRefreshStore
+from fastapi_descope._refresh.memory_store import MemoryRefreshStore
 from fastapi_descope.emulator import Clock, Emulator, JwtPair, Project
 from tests.helpers.app_harness import APP, IDP, add_routes
 from tests.helpers.emulator import signing_key

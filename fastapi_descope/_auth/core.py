@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from pydantic import SecretStr
 
 from .._refresh.coordinator import RefreshCoordinator
-from .._refresh.store import SHARED_LEASE_SECONDS, MemoryRefreshStore, RefreshStore
+from .._refresh.memory_store import MemoryRefreshStore
+from .._refresh.store import SHARED_LEASE_SECONDS, RefreshStore
 from .._revocation.deny_list import DenyList, Forget
 from .._revocation.revocations import RevocationLog, Revocations
 from .._telemetry.recorder import Recorder

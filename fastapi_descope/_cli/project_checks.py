@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from .._auth.core import Core, build_core
 from .._auth.credentials import Credentials
 from .._auth.project_cookies import CookieComparison, CookieDifference
-from .._refresh.store import MemoryRefreshStore, RefreshResult
+from .._refresh.memory_store import MemoryRefreshStore
+from .._refresh.store import RefreshResult
 from .._tokens.claims import looks_like_jwt
 from .._upstream.transport import Transport
 from .._web.cookies import SessionCookies

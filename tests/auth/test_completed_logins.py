@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from fastapi_descope._auth.completed_logins import CompletedLogins, LoginEnded
+from fastapi_descope._refresh.memory_store import MemoryRefreshStore
 from fastapi_descope._refresh.outcome import Ended, Renewed, Unavailable
-from fastapi_descope._refresh.store import Lease, MemoryRefreshStore, RefreshResult
+from fastapi_descope._refresh.store import Lease, RefreshResult
 from fastapi_descope.emulator import JwtPair
 from fastapi_descope.errors import UpstreamUnavailable
 from tests.helpers.auth_harness import AuthHarness

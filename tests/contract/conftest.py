@@ -9,8 +9,8 @@ import pytest
 from descope import DescopeClient, DescopeClientAsync
 from pydantic import SecretStr
 
+from fastapi_descope._refresh.memory_store import MemoryRefreshStore
 from fastapi_descope._refresh.redis.store import RedisRefreshStore
-from fastapi_descope._refresh.store import MemoryRefreshStore
 from fastapi_descope.emulator import DEFAULT_PROJECT_ID, AccessKey, Emulator, Grants, Project, SigningKey
 from fastapi_descope.emulator.server import running
 from fastapi_descope.events import EventBus

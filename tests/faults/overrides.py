@@ -13,8 +13,9 @@ from typing import TypedDict
 import httpx
 from pydantic import SecretStr
 
+from fastapi_descope._refresh.memory_store import MemoryRefreshStore
 from fastapi_descope._refresh.redis.store import RedisRefreshStore
-from fastapi_descope._refresh.store import MemoryRefreshStore, RefreshStore
+from fastapi_descope._refresh.store import RefreshStore
 from fastapi_descope._upstream.transport import Transport
 from fastapi_descope.events import EventBus
 

@@ -9,7 +9,8 @@ import asyncio
 from typing_extensions import override
 
 from fastapi_descope._refresh.coordinator import Exchange, RefreshCoordinator, Verify
-from fastapi_descope._refresh.store import Lease, MemoryRefreshStore, RefreshResult, RefreshStore
+from fastapi_descope._refresh.memory_store import MemoryRefreshStore
+from fastapi_descope._refresh.store import Lease, RefreshResult, RefreshStore
 from fastapi_descope.errors import (
     DescopeError,
     InvalidUpstreamResponse,

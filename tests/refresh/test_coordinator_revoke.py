@@ -5,8 +5,9 @@ import asyncio
 import pytest
 from typing_extensions import override
 
+from fastapi_descope._refresh.memory_store import MemoryRefreshStore
 from fastapi_descope._refresh.outcome import Ended, Renewed
-from fastapi_descope._refresh.store import Lease, MemoryRefreshStore, RefreshResult
+from fastapi_descope._refresh.store import Lease, RefreshResult
 from fastapi_descope.errors import SessionEnded
 from fastapi_descope.session import TokenPair
 from tests.helpers.event_loop import VirtualTimeLoop, run_ready

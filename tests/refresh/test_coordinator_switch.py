@@ -5,8 +5,9 @@ import asyncio
 import pytest
 
 from fastapi_descope._refresh.coordinator import RefreshCoordinator
+from fastapi_descope._refresh.memory_store import MemoryRefreshStore
 from fastapi_descope._refresh.outcome import Ended, Renewed, SwitchFailed, Unavailable
-from fastapi_descope._refresh.store import MemoryRefreshStore, RefreshResult
+from fastapi_descope._refresh.store import RefreshResult
 from fastapi_descope.errors import (
     InvalidUpstreamResponse,
     SessionEnded,

@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from fastapi_descope._refresh.store import Lease, MemoryRefreshStore, RefreshResult
+from fastapi_descope._refresh.memory_store import MemoryRefreshStore
+from fastapi_descope._refresh.store import Lease, RefreshResult
 from tests.helpers.fake_clock import FakeClock
 
 pytestmark = pytest.mark.anyio

@@ -28,7 +28,8 @@ from functools import partial
 from pydantic import SecretStr
 
 from ...events import EventBus
-from ..store import SHARED_LEASE_SECONDS, Layer, Lease, LocalCache, RefreshResult
+from ..memory_store import Layer, LocalCache
+from ..store import SHARED_LEASE_SECONDS, Lease, RefreshResult
 from . import scripts
 from .client import ResilientRedis
 from .encryption import ResultCipher
