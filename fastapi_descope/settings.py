@@ -5,20 +5,24 @@ The environment is read when ``DescopeSettings`` is created, not on import.
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
+from urllib.parse import urljoin, urlsplit
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from ._config.env import UnknownSettingWarning
-from ._config.env_settings import EnvSettings
-from ._config.login_methods import PROVIDERS, social_providers
-from ._config.setting_types import (
-    ApiOrigin,
+from ._config.cookie_types import (
     CookieDomain,
     CookieName,
     CookiePrefix,
     CookieSameSite,
     CookieSecure,
     FormerCookies,
+    RefreshCookieName,
+)
+from ._config.env import UnknownSettingWarning
+from ._config.env_settings import EnvSettings
+from ._config.login_methods import PROVIDERS, social_providers
+from ._config.setting_types import (
+    ApiOrigin,
     HeaderSecret,
     Items,
     LocalPath,
@@ -27,7 +31,6 @@ from ._config.setting_types import (
     ProjectId,
     PublicOrigin,
     RedisUrl,
-    RefreshCookieName,
     Resource,
     TenantHint,
     Text,
@@ -268,16 +271,12 @@ class DescopeSettings(EnvSettings):
     @property
     def resource_metadata_path(self) -> str:
         """The path of the metadata of ``resource`` (RFC 9728, section 3.1)."""
-        _, _, path = (self.resource or "").partition("://")[2].partition("/")
-        return "/.well-known/oauth-protected-resource" + (f"/{path}" if path else "")
+        return f"/.well-known/oauth-protected-resource{urlsplit(self.resource or '').path}"
 
     @property
     def resource_metadata_url(self) -> str | None:
         """The address of the metadata of ``resource``, or None without one."""
-        if self.resource is None:
-            return None
-        scheme, _, rest = self.resource.partition("://")
-        return f"{scheme}://{rest.partition('/')[0]}{self.resource_metadata_path}"
+        return urljoin(self.resource, self.resource_metadata_path) if self.resource else None
 
     @property
     def session_cookie(self) -> str:

@@ -81,7 +81,7 @@ class CookieComparison:
         public = Origin.parse(self._settings.public_url or "")
         domains = (project.session_domain or "", project.refresh_domain or "")
         for domain in (each.lower().removeprefix(".") for each in domains):
-            is_usable = public is not None and "." in domain and f".{public.host}".endswith(f".{domain}")
+            is_usable = public is not None and public.domain_matches(domain)
             if is_usable and domain != self._settings.cookie_domain:
                 yield self._domain_of(domain)
                 return

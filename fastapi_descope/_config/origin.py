@@ -71,6 +71,13 @@ class Origin:
         """Whether the host is an IP address."""
         return _address(self.host) is not None
 
+    def domain_matches(self, domain: str) -> bool:
+        """Return whether the host receives the cookies of ``domain`` (RFC 6265, section 5.1.3).
+
+        A top-level domain, for which browsers refuse cookies, matches no host.
+        """
+        return not self.is_address and "." in domain and f".{self.host}".endswith(f".{domain}")
+
     @classmethod
     def parse(cls, text: str) -> Self | None:
         """Return the origin ``text``, in upper or lower case, or None if it is not an origin."""
