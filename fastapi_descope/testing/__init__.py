@@ -11,7 +11,8 @@ Needs the extra ``testing``. With pytest, use the fixtures of ``fastapi_descope.
 """
 
 try:
-    from .harness import SignInOptions, TestHarness, emulated_descope
+    from .client_sessions import SignInOptions
+    from .harness import TestHarness, emulated_descope
     from .route_assertions import assert_all_routes_protected
     from .store_contract import RefreshStoreContract, StorePair
 except ModuleNotFoundError as missing:

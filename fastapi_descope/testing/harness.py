@@ -1,10 +1,9 @@
 """An app under test with the emulator it talks to: clients, sessions, logins, and control of the clock."""
 
 import inspect
-import json
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator
 from contextlib import contextmanager
-from typing import TypedDict, Unpack, cast
+from typing import Unpack, cast
 
 import httpx
 import httpx2
@@ -12,41 +11,23 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp
 
-from .._auth.credentials import Credentials
-from .._encoding import base64url_decode
 from .._web.app_location import LOGIN, social_route
-from .._web.cookies import SessionCookies
-from .._web.credentials import CredentialsReader
 from .._web.middleware import DescopeMiddleware
-from ..emulator import Emulator, Grants, JwtPair, Project, SeedUser
+from ..emulator import Emulator, Project, SeedUser
 from ..errors import ConfigurationError
 from ..plugin import Descope
-from ..session import AuthSession, Claims, RefreshToken, TokenPair
 from .app_emulator import AppEmulator
-from .clients import Browser, Client, async_browser, cookie_header, store_cookies
+from .client_sessions import ClientSessions, SignInOptions
+from .clients import Browser, async_browser
 from .login_flow import LoginFlow, link_form, login_path
 from .users import DEFAULT_TENANT, TestUsers
 
-__all__ = ["SignInOptions", "TestHarness", "emulated_descope"]
+__all__ = ["TestHarness", "emulated_descope"]
 
 _LOOPBACK = "https://127.0.0.1"
 """The app's origin without ``DESCOPE_PUBLIC_URL``. It is https so that cookie jars return Secure cookies."""
 
-
 _NAVIGATION = {"Sec-Fetch-Mode": "navigate", "Accept": "text/html"}
-
-
-class SignInOptions(TypedDict, total=False):
-    """The keyword arguments of ``TestHarness.sign_in``."""
-
-    tenant: str | None
-    roles: Sequence[str] | None
-    permissions: Sequence[str] | None
-    amr: Sequence[str] | None
-    step_up: bool
-    claims: Mapping[str, object] | None
-    actor: str | None
-    bearer: bool
 
 
 @contextmanager
@@ -91,11 +72,10 @@ class TestHarness:
         self.emulator: Emulator = emulator
         self.origin = descope.settings.public_url or _LOOPBACK
         self._app = app
-        self._cookies = SessionCookies(descope.settings)
-        self._reader = CredentialsReader(descope.settings)
         self._leeway = descope.settings.leeway
         self._default_tenant = descope.settings.default_tenant
         self._users = TestUsers(emulator)
+        self._sessions = ClientSessions(descope.settings, self.origin, emulator, self._users)
         self._idp = emulator.accept_any_host
 
     def client(self) -> TestClient:
@@ -143,7 +123,7 @@ class TestHarness:
                 is given.
             TypeError: An option is unknown, or is a single string where a sequence is expected.
         """
-        return self._add_session(self.client(), user, options)
+        return self._sessions.add(self.client(), user, options)
 
     def sign_in_async(
         self, user: str | SeedUser | None = None, **options: Unpack[SignInOptions]
@@ -158,7 +138,7 @@ class TestHarness:
             LookupError: As in ``sign_in``.
             TypeError: As in ``sign_in``.
         """
-        return self._add_session(self.async_client(), user, options)
+        return self._sessions.add(self.async_client(), user, options)
 
     def log_in(
         self,
@@ -268,7 +248,7 @@ class TestHarness:
         Raises:
             LookupError: The client has no session token.
         """
-        expired_at = self._session(client).expires_at + self._leeway + 1
+        expired_at = self._sessions.read(client).expires_at + self._leeway + 1
         self.emulator.clock.advance(max(0, expired_at - self.emulator.clock()))
 
     def revoke_session(self, client: TestClient | httpx.AsyncClient) -> None:
@@ -279,24 +259,7 @@ class TestHarness:
         Raises:
             LookupError: The client has no session token.
         """
-        self.emulator.revoke_sessions(self._session(client).user.id)
-
-    def _add_session(self, client: Client, user: str | SeedUser | None, options: SignInOptions) -> Client:
-        _reject_unknown(options)
-        tenant, actor = options.get("tenant", DEFAULT_TENANT), options.get("actor")
-        issued = self.emulator.issue(
-            self._users.get_or_create(user, tenant, _grants(options)).login_id,
-            tenant,
-            amr=_as_tuple("amr", options.get("amr")),
-            step_up=options.get("step_up", False),
-            claims=options.get("claims"),
-            actor=None if actor is None else self._users.get_or_create(actor, None, None).login_id,
-        )
-        if options.get("bearer"):
-            client.headers["Authorization"] = f"Bearer {issued.session_jwt}"
-        else:
-            store_cookies(client.cookies.jar, self.origin, self._set_cookies(issued))
-        return client
+        self.emulator.revoke_sessions(self._sessions.read(client).user.id)
 
     def _login_flow(
         self,
@@ -318,49 +281,6 @@ class TestHarness:
         """Return the id of the tenant with this id, or with the domain of this e-mail address."""
         known = self.emulator.project.find_tenant(tenant) if tenant else None
         return known.id if known else tenant
-
-    def _set_cookies(self, issued: JwtPair) -> list[bytes]:
-        """Return the ``Set-Cookie`` values with which the app would set this session."""
-        session = AuthSession.from_claims(_claims(issued.session_jwt))
-        refresh_token = RefreshToken.from_claims(issued.refresh_jwt, _claims(issued.refresh_jwt))
-        return self._cookies.write(
-            TokenPair(issued.session_jwt, session, refresh_token),
-            now=self.emulator.clock(),
-            secure=self.origin.startswith("https:"),
-            credentials=Credentials(),
-        )
-
-    def _session(self, client: TestClient | httpx.AsyncClient) -> AuthSession:
-        """Return the session in the client's session token. Does not verify it; the app does."""
-        bearer = client.headers.get("Authorization", "").removeprefix("Bearer ")
-        cookie = cookie_header(client.cookies.jar, self.origin).encode()
-        scope = {"type": "http", "method": "GET", "headers": [(b"cookie", cookie)]}
-        token = bearer or self._reader.read(scope).session
-        if not token:
-            raise LookupError("This client has no session token. Sign it in first.")
-        return AuthSession.from_claims(_claims(token))
-
-
-def _reject_unknown(options: SignInOptions) -> None:
-    # A test with a misspelt option could pass without testing anything.
-    known = SignInOptions.__annotations__
-    for name in options.keys() - known.keys():
-        raise TypeError(f"sign_in has no option {name!r}; the options are {', '.join(known)}")
-
-
-def _grants(options: SignInOptions) -> Grants | None:
-    """Return the roles and permissions of the options; None if neither is given."""
-    roles, permissions = options.get("roles"), options.get("permissions")
-    if roles is None and permissions is None:
-        return None
-    return Grants(_as_tuple("roles", roles), _as_tuple("permissions", permissions))
-
-
-def _as_tuple(name: str, values: Sequence[str] | None) -> tuple[str, ...]:
-    # A string is a sequence of strings, but is never meant as one here.
-    if isinstance(values, str):
-        raise TypeError(f"{name}: expected a sequence of strings, such as [{values!r}]")
-    return tuple(values or ())
 
 
 def _installed(app: ASGIApp) -> Descope:
@@ -384,8 +304,3 @@ def _likely_cause(app: object) -> str:
         "If other middleware wraps the app, pass its Descope: emulated_descope(app, descope=...)."
         " With the pytest fixtures, do so in your own descope_harness fixture."
     )
-
-
-def _claims(token: str) -> Claims:
-    claims: dict[str, object] = json.loads(base64url_decode(token.split(".")[1].encode()))
-    return claims
