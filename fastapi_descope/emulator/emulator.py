@@ -1,18 +1,14 @@
-"""The emulator as one ASGI app: access control, the journal, faults, the API and the pages."""
+"""The emulator: its project, clock, users, faults and journal, and tokens without a sign-in."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Literal, Self
 
 import httpx
-from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Match, Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from .api.admin import Admin
 from .api.auth import AuthApi
@@ -24,26 +20,23 @@ from .api.oidc import OidcApi
 from .api.pending import PendingApi
 from .api.snapshot import Snapshot
 from .api.user_management import UserManagementApi
-from .api_errors import error_body
+from .app import EmulatorApp
 from .auth_server import AuthServer
 from .clock import Clock
 from .directory import SeedUser
-from .error_responses import EXCEPTION_HANDLERS
 from .faults.queue import Faults
 from .impersonation import Impersonations
 from .inbound_server import InboundServer
 from .inbound_tokens import InboundGrant
-from .journal import Call, Journal, fingerprint
+from .journal import Journal
 from .logins import LoginStore
 from .outbox import Outbox
 from .pages.consent import ConsentPage
-from .pages.console import Console, is_console
+from .pages.console import Console
 from .pages.sign_in import SignInPage
 from .project import Project
-from .security import console_rejection_reason, rejection_reason, with_cors
 from .signing import SigningKey
 from .tokens import Principal
-from .urls import collapse_leading_slashes, route_path
 from .user_changes import Status, UserChanges
 from .webhook import AuditWebhook
 
@@ -108,7 +101,7 @@ class Emulator:
         self.webhook = AuditWebhook(lambda: self.project, self.clock, pause, webhook_transport)
         self._user_changes = UserChanges(self._auth_server, self.webhook)
         logins, self.outbox = LoginStore(self.clock), Outbox()
-        self._routes: list[Route] = [
+        routes: list[Route] = [
             *AuthApi(self._auth_server, logins, self.clock).routes,
             *PendingApi(self._auth_server, logins, self.clock).routes,
             *MagicLinkApi(self._auth_server, logins, self.outbox, self.clock).routes,
@@ -120,12 +113,14 @@ class Emulator:
             *SignInPage(self._auth_server, logins).routes,
             *ConsentPage(self._auth_server, self._inbound_server, logins).routes,
         ]
-        self.faults = Faults({route.name for route in self._routes}, pause)
-        self._app = Starlette(
-            routes=[*self._routes, *self._console_routes(console)],
-            exception_handlers=EXCEPTION_HANDLERS,
+        self.faults = Faults({route.name for route in routes}, pause)
+        self._app = EmulatorApp(
+            routes,
+            self._console_routes(console),
+            faults=self.faults,
+            journal=self.requests,
+            clock=self.clock,
         )
-        self._app.router.redirect_slashes = False
 
     async def __aenter__(self) -> Self:
         """Return the emulator. It needs no start-up."""
@@ -305,32 +300,7 @@ class Emulator:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        scope = collapse_leading_slashes(scope)
-        if is_console(route_path(scope)):
-            await self._select_console_app(scope)(scope, receive, send)
-            return
-        call = self._new_call(scope)
-        self.requests.record(call)
-        send = _recording_status(call, send)
-        app = self._select_app(scope, call.endpoint)
-        with suppress(ClientDisconnect):  # there is no client to respond to
-            await with_cors(app, scope)(scope, receive, send)
-
-    def _select_app(self, scope: Scope, endpoint: str) -> ASGIApp:
-        """Return the app that serves a request: a rejection, a fault or the routes."""
-        reason = rejection_reason(scope)
-        if reason:
-            return _rejection(reason)
-        fault = self.faults.pop(endpoint) if endpoint else None  # a CORS preflight has no endpoint
-        return self._app if fault is None else self.faults.wrap(fault, self._app)
-
-    def _select_console_app(self, scope: Scope) -> ASGIApp:
-        """Return the app that serves the console, which has no faults and no journal."""
-        reason = console_rejection_reason(scope)
-        return _rejection(reason) if reason else self._app
+        await self._app(scope, receive, send)
 
     def _console_routes(self, console: Literal["view", "faults"] | None) -> list[Route]:
         if console is None:
@@ -352,28 +322,3 @@ class Emulator:
         if tenant is not None and tenant not in user.tenants:
             raise LookupError(f"{user.user_id} is not a member of tenant {tenant!r}")
         return user
-
-    def _new_call(self, scope: Scope) -> Call:
-        request = Request(scope)
-        endpoint = next((r.name for r in self._routes if r.matches(scope)[0] is Match.FULL), "")
-        return Call(
-            method=request.method,
-            path=f"/{endpoint}/…" if endpoint in {"signin", "consent"} else route_path(scope),
-            query=dict(request.query_params),
-            endpoint=endpoint,
-            caller=fingerprint(request.headers.get("authorization", "")),
-            at=self.clock(),
-        )
-
-
-def _rejection(reason: str) -> Response:
-    return JSONResponse(error_body("E011001", reason), 403)
-
-
-def _recording_status(call: Call, send: Send) -> Send:
-    async def record_status(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            call.status = message["status"]
-        await send(message)
-
-    return record_status
