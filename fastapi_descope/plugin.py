@@ -76,7 +76,7 @@ class Descope(HookDecorators):
             machines. A scope that is missing here is granted by a permission of the same name.
         resource: The https URL of the API as an OAuth resource. It replaces the setting of that name.
         texts: The texts of the plugin's pages, one ``PageTexts`` for each language. The browser's
-            Accept-Language picks one; the first is that of a browser that wants none of them.
+            Accept-Language picks one; a browser that accepts none of them gets the first.
         render_page: Renders the plugin's pages in the app's own look: ``render_page(request, page)`` returns
             the HTML document for a ``Page``. If it raises, the built-in page is sent.
         clock: Returns epoch seconds. Expiries and the ages of caches are measured by it. For tests.
