@@ -39,6 +39,7 @@ class ControlledEmulator(Emulator):
         self._commands: dict[str, Command] = {
             "reset": self._reset,
             "issue": self._issue,
+            "members": self._create_members,
             "faults": self._add_faults,
             "flood": self._flood,
             "clear": self._clear,
@@ -86,10 +87,17 @@ class ControlledEmulator(Emulator):
         self.project = replace(self.project, users=(*self.project.users, *users))
         return [self._issued(user, session_seconds, claims) for user in users]
 
-    def _new_user(self) -> SeedUser:
+    async def _create_members(self, count: int) -> list[dict[str, str]]:
+        """Create users who are in every tenant, without a session."""
+        users = [self._new_user(*_TENANTS) for _ in range(count)]
+        self.project = replace(self.project, users=(*self.project.users, *users))
+        return [{"user_id": user.user_id, "login_id": user.login_id} for user in users]
+
+    def _new_user(self, *tenants: str) -> SeedUser:
         self._user_count += 1
-        tenant = _TENANTS[self._user_count % len(_TENANTS)]
-        return SeedUser(f"user{self._user_count}@testbed.example", tenants={tenant: Grants(("viewer",))})
+        of_user = tenants or (_TENANTS[self._user_count % len(_TENANTS)],)
+        grants = dict.fromkeys(of_user, Grants(("viewer",)))
+        return SeedUser(f"user{self._user_count}@testbed.example", tenants=grants)
 
     def _issued(
         self, user: SeedUser, session_seconds: int | None, claims: dict[str, object]

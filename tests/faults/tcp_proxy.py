@@ -11,14 +11,15 @@ __all__ = ["TcpProxy"]
 class TcpProxy:
     """Forwards bytes from its own port to another one. While cut, it refuses connections on its port.
 
-    ``connections`` counts the connections it has accepted.
+    ``connections`` counts the connections it has accepted, ``forwarded`` the bytes of both directions.
     """
 
     def __init__(self, port: int) -> None:
         self._port = port
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
-        self.connections = 0
+        self._serving: set[asyncio.Task[object] | None] = set()
+        self.connections = self.forwarded = 0
         # Never listens: it reserves the port while the proxy is cut.
         self._reserved = _bound(0)
         self.port: int = self._reserved.getsockname()[1]
@@ -30,6 +31,7 @@ class TcpProxy:
 
     async def __aexit__(self, *_: object) -> None:
         await self.cut()
+        await asyncio.gather(*filter(None, self._serving), return_exceptions=True)
         self._reserved.close()
 
     async def cut(self) -> None:
@@ -47,15 +49,21 @@ class TcpProxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", self._port)
-        async with asyncio.TaskGroup() as directions:
-            directions.create_task(self._forward(reader, upstream_writer))
-            directions.create_task(self._forward(upstream_reader, writer))
+        task = asyncio.current_task()
+        self._serving.add(task)
+        try:
+            upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", self._port)
+            async with asyncio.TaskGroup() as directions:
+                directions.create_task(self._forward(reader, upstream_writer))
+                directions.create_task(self._forward(upstream_reader, writer))
+        finally:
+            self._serving.discard(task)
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open.add(writer)
         try:
             while chunk := await reader.read(65_536):
+                self.forwarded += len(chunk)
                 writer.write(chunk)
                 await writer.drain()
             writer.close()

@@ -23,7 +23,16 @@ from .shared_clock import SharedClock
 from .tcp_proxy import TcpProxy
 from .upstream import Upstream
 
-__all__ = ["App", "ProcessStats", "Scale", "Testbed", "TestbedConfig", "running_testbed", "wait_until"]
+__all__ = [
+    "App",
+    "ProcessStats",
+    "Scale",
+    "Testbed",
+    "TestbedConfig",
+    "running_emulator",
+    "running_testbed",
+    "wait_until",
+]
 
 _ROOT = Path(__file__).parents[2]
 _START_SECONDS = 180.0
@@ -211,7 +220,7 @@ async def running_testbed(config: TestbedConfig, directory: Path) -> AsyncGenera
     """Run a testbed. Its clock and its logs are in ``directory``."""
     clock = SharedClock(directory / "clock")
     async with AsyncExitStack() as stack:
-        url = await stack.enter_async_context(_emulator(directory / "emulator.log"))
+        url = await stack.enter_async_context(running_emulator(directory / "emulator.log"))
         proxy = await stack.enter_async_context(TcpProxy(int(url.rpartition(":")[2])))
         upstream = Upstream(url, DEFAULT_PROJECT_ID, proxy)
         stack.push_async_callback(upstream.aclose)
@@ -230,7 +239,7 @@ async def running_testbed(config: TestbedConfig, directory: Path) -> AsyncGenera
 
 
 @asynccontextmanager
-async def _emulator(log: Path) -> AsyncGenerator[str]:
+async def running_emulator(log: Path) -> AsyncGenerator[str]:
     """Run the emulator process and yield its URL."""
     command = [sys.executable, "-m", "tests.faults.emulator_process"]
     with log.open("ab") as errors:

@@ -11,7 +11,7 @@ from fastapi_descope.emulator.client import submit_login_form
 
 from .tcp_proxy import TcpProxy
 
-__all__ = ["EXPIRED", "Counts", "FaultOptions", "SignedInUser", "Upstream"]
+__all__ = ["EXPIRED", "Counts", "FaultOptions", "Member", "SignedInUser", "Upstream"]
 
 EXPIRED = -60
 """The ``session_seconds`` of a session that expired longer ago than any leeway."""
@@ -26,6 +26,14 @@ class SignedInUser:
     tenant: str
     session: str
     refresh: str
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A user of the emulator who is in every tenant and has to sign in."""
+
+    user_id: str
+    login_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +86,10 @@ class Upstream:
         """Create users with a pair of tokens each. ``session_seconds=EXPIRED`` gives expired sessions."""
         response = await self._command("issue", count=count, session_seconds=session_seconds, claims=claims)
         return [SignedInUser(**row) for row in response]
+
+    async def members(self, count: int) -> list[Member]:
+        """Create users who are in every tenant, without a session."""
+        return [Member(**row) for row in await self._command("members", count=count)]
 
     async def fault(
         self, endpoint: str, body: bytes | None = None, /, **options: Unpack[FaultOptions]
