@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 from example_app.app import create_app
+from example_app.demo import WAYS_IN
 from example_app.loopback import listen, serve_in_thread
 from fastapi_descope import Descope, DescopeSettings
 from fastapi_descope.emulator import Clock, Emulator, Project
@@ -22,6 +23,7 @@ __all__ = ["take"]
 
 _CHROMIUM = "/usr/bin/chromium"
 _SIZE = ViewportSize(width=900, height=560)
+_WAYS_SIZE = ViewportSize(width=900, height=760)
 _CONSOLE_SIZE = ViewportSize(width=1280, height=1064)
 _USER = "ada@acme.example"
 _SUPPORT = "grace@acme.example"
@@ -54,6 +56,7 @@ def _serve(emulator: Emulator, build: Callable[[DescopeSettings, Emulator], Fast
 
 
 def _example(settings: DescopeSettings, emulator: Emulator) -> FastAPI:
+    settings = settings.model_copy(update={"login_methods": WAYS_IN})
     return create_app(settings=settings, clock=emulator.clock, try_it=[_USER])
 
 
@@ -78,8 +81,10 @@ def _take_scheme(
     _save(page, folder / f"organisation-{scheme}.webp")
     page.goto(f"{plain_url}/callback?code=spent&state=unknown")
     _save(page, folder / f"error-{scheme}.webp")
-    page.goto(f"{url}/login/sso?return_to=/reports")
+    page.set_viewport_size(_WAYS_SIZE)
+    page.goto(f"{url}/login?return_to=/reports")
     _save(page, folder / f"branded-{scheme}.webp")
+    page.set_viewport_size(_SIZE)
     page.get_by_label("Work e-mail or organisation").fill("acme")
     page.get_by_role("button", name="Continue").click()
     page.wait_for_url(f"{emulator.base_url}/**")

@@ -9,9 +9,9 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 
-__all__ = ["Browser", "PageResponse"]
+__all__ = ["Browser", "PageResponse", "hidden_fields"]
 
-_FORM_TOKEN = re.compile(r'name="form_token" value="([^"]+)"')
+_HIDDEN = re.compile(r'<input type="hidden" name="([^"]+)" value="([^"]*)">')
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +96,9 @@ class Browser:
         return claims
 
 
-def form_token(page: PageResponse) -> str:
-    """Return the hidden field of the emulator's sign-in page, or an empty string if it has none."""
-    match = _FORM_TOKEN.search(page.text)
-    return match[1] if match else ""
+def hidden_fields(page: PageResponse) -> dict[str, str]:
+    """Return the hidden fields of a page's forms."""
+    return dict(_HIDDEN.findall(page.text))
 
 
 def _navigation(site: str) -> dict[str, str]:

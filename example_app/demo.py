@@ -23,7 +23,9 @@ from .journey import Journey
 from .loopback import listen, serve, serve_in_thread
 from .samples import NAMES
 
-__all__ = ["main"]
+__all__ = ["WAYS_IN", "main"]
+
+WAYS_IN = ("sso", "google", "github", "magiclink")
 
 _APP_PORT = 8000
 _EMULATOR_PORT = 8787
@@ -40,7 +42,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo until Ctrl-C, or the check, and return the exit status."""
     options = _options(arguments)
     seconds = _SESSION_SECONDS if options.check else options.session_seconds
-    project = Project(session_seconds=seconds, rotate_refresh=True, management_key="demo-management-key")
+    project = Project(
+        session_seconds=seconds,
+        rotate_refresh=True,
+        management_key="demo-management-key",
+        open_sign_up=True,  # so that a link to any e-mail address can be tried
+    )
     emulator = Emulator(project, clock=Clock(), console="faults")
     if options.check:
         return _run_check(emulator)
@@ -96,7 +103,13 @@ async def _run_journey(emulator: Emulator, app_url: str) -> int:
 
 def _configured_app(emulator: Emulator, app_url: str) -> FastAPI:
     """Return the app with the settings of a customer, and with the clock that the check advances."""
-    settings = DescopeSettings(project_id=emulator.project_id, base_url=emulator.base_url, public_url=app_url)
+    settings = DescopeSettings(
+        project_id=emulator.project_id,
+        base_url=emulator.base_url,
+        public_url=app_url,
+        login_methods=WAYS_IN,
+        sign_up=True,
+    )
     login_ids = [user.login_id for user in emulator.project.users if user.tenants]
     return create_app(
         settings=settings,
@@ -129,7 +142,11 @@ def _welcome(emulator: Emulator, app_url: str, descope_url: str) -> str:
 
 {users}
 
-  The console shows the app's calls to Descope, and can inject faults.
+  Work e-mail, Google, GitHub and a link by e-mail lead in. The links are in the outbox of the console:
+
+    {descope_url}/console#outbox
+
+  The console also shows the app's calls to Descope, and can inject faults.
 
   Press Ctrl-C to stop both.
 """

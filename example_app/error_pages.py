@@ -20,8 +20,9 @@ __all__ = ["add_error_pages"]
 
 
 def add_error_pages(app: FastAPI) -> None:
-    for error_class in (MissingRoles, MissingPermissions, NoTenant):
+    for error_class in (MissingRoles, MissingPermissions):
         app.add_exception_handler(error_class, show_forbidden)
+    app.add_exception_handler(NoTenant, show_organisations)
     app.add_exception_handler(HTTPException, show_not_found)
 
 
@@ -33,6 +34,18 @@ async def show_forbidden(request: Request, error: Exception) -> Response:
     missing = error.missing if isinstance(error, (MissingRoles, MissingPermissions)) else ()
     kind = "role" if isinstance(error, MissingRoles) else "permission"
     return page.render("forbidden.html", status=HTTPStatus.FORBIDDEN, missing=missing, kind=kind)
+
+
+async def show_organisations(request: Request, error: Exception) -> Response:
+    """Ask for an organisation, or tell a user who belongs to none how to join one.
+
+    A social login or a link by e-mail chooses no organisation, and its user may be in none. Scripts get the
+    plugin's problem document.
+    """
+    if not _wants_page(request):
+        raise error
+    page = Page(request, await get_auth_session(request))
+    return page.render("organisations.html", status=HTTPStatus.FORBIDDEN)
 
 
 async def show_not_found(request: Request, error: Exception) -> Response:

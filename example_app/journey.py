@@ -1,57 +1,34 @@
-"""The journey of one user, checked step by step: login, refresh, outage, tenant switch and logout."""
+"""The journey of one user, checked step by step: login, refresh, outage, tenants, logout, other ways in."""
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import httpx
 
 from fastapi_descope.emulator import Emulator
 
-from .browser import Browser, PageResponse, form_token
+from .browser import Browser, PageResponse
+from .steps import (
+    EMAIL,
+    Step,
+    StepFailed,
+    StepResult,
+    expect,
+    expect_redirect,
+    expect_text,
+    select_user,
+    session_cookies,
+)
+from .ways_in import WaysIn
 
 __all__ = ["Journey"]
 
-_EMAIL = "ada@acme.example"
 _PAST_EXPIRY = 11 * 60
 _CONCURRENT = 8
 _STATE_HASH = re.compile(r"_[0-9a-f]{16}$")
 _OTHER_SITE = "https://elsewhere.example"
-
-
-class StepFailed(Exception):
-    """A step did not see what it expected."""
-
-    def __init__(self, what: str, expected: object, actual: object) -> None:
-        super().__init__(f"{what}: expected {expected}, got {actual}")
-
-
-@dataclass(frozen=True, slots=True)
-class StepResult:
-    """The result of a successful step: the action, the response status, and what was observed."""
-
-    action: str
-    status: object
-    observed: str
-
-
-def _expect(what: str, actual: object, expected: object) -> None:
-    if actual != expected:
-        raise StepFailed(what, expected, actual)
-
-
-def _expect_text(response: PageResponse, status: int, *, contains: str, lacks: str | None = None) -> None:
-    _expect("status", response.status, status)
-    _expect(f"contains {contains!r}", contains in response.text, expected=True)
-    if lacks is not None:
-        _expect(f"contains {lacks!r}", lacks in response.text, expected=False)
-
-
-def _expect_redirect(response: PageResponse, path: str) -> None:
-    _expect("status", response.status, 303)
-    _expect("redirect", response.redirect_path, path)
 
 
 class Journey:
@@ -78,7 +55,7 @@ class Journey:
             self._write_line(f"{number:>2}  {result.action:<36}{result.status!s:>9}  {result.observed}")
         return True
 
-    def _steps(self) -> tuple[Callable[[], Awaitable[StepResult]], ...]:
+    def _steps(self) -> tuple[Step, ...]:
         return (
             self.home_is_public,
             self.reports_need_a_session,
@@ -100,28 +77,29 @@ class Journey:
             self.logout_ends_the_session,
             self.reports_need_a_new_login,
             self.old_cookies_are_refused,
+            *WaysIn(self._browser, self._emulator).steps(),
         )
 
     # ------------------------------------------------------------------ login
 
     async def home_is_public(self) -> StepResult:
         response = await self._browser.navigate("/")
-        _expect_text(response, 200, contains="Continue with single sign-on")
-        _expect("cookies set", response.set_cookies, ())
+        expect_text(response, 200, contains="Fieldnotes has no password of its own")
+        expect("cookies set", response.set_cookies, ())
         return StepResult("GET /", response.status, "public; no cookie set")
 
     async def reports_need_a_session(self) -> StepResult:
         response = await self._browser.navigate("/reports")
-        _expect_redirect(response, "/login/sso")
+        expect_redirect(response, "/login")
         return StepResult(
             "GET /reports", response.status, f"redirects to {response.redirect_path}: no session"
         )
 
     async def login_redirects_to_the_idp(self) -> StepResult:
-        response = await self._browser.navigate(f"/login/sso?tenant={_EMAIL}&return_to=/reports")
-        _expect("status", response.status, 303)
+        response = await self._browser.navigate(f"/login/sso?tenant={EMAIL}&return_to=/reports")
+        expect("status", response.status, 303)
         host = urlsplit(response.location).netloc
-        _expect("host of the sign-in page", host, urlsplit(self._emulator.base_url).netloc)
+        expect("host of the sign-in page", host, urlsplit(self._emulator.base_url).netloc)
         self._callback = response.location
         return StepResult(
             "GET /login/sso?tenant=<e-mail>",
@@ -130,25 +108,16 @@ class Journey:
         )
 
     async def user_is_selected(self) -> StepResult:
-        sign_in_page = self._callback
-        page = await self._browser.navigate(sign_in_page)
-        _expect_text(page, 200, contains="Sign in to Acme Corp")
-        user = self._emulator.project.find_user(_EMAIL)
-        fields = {"form_token": form_token(page), "user": user.user_id if user else ""}
-        response = await self._browser.submit_form(sign_in_page, fields)
-        _expect_redirect(response, "/callback")
-        self._callback = response.location
-        return StepResult(
-            "select Ada on Descope's page",
-            response.status,
-            f"redirects to {response.redirect_path} with a one-time code",
+        self._callback = await select_user(
+            self._browser, self._emulator, self._callback, title="Sign in to Acme Corp"
         )
+        return StepResult("select Ada on Descope's page", 303, "redirects to /callback with a one-time code")
 
     async def callback_sets_the_session(self) -> StepResult:
         response = await self._browser.navigate(self._callback)
-        _expect_redirect(response, "/reports")
-        _expect("cookies set", _session_names(response.set_cookies), ("DS", "DSR"))
-        _expect("attributes", response.cookie_attributes, "HttpOnly, SameSite=Lax")
+        expect_redirect(response, "/reports")
+        expect("cookies set", session_cookies(response.set_cookies), ("DS", "DSR"))
+        expect("attributes", response.cookie_attributes, "HttpOnly, SameSite=Lax")
         return StepResult(
             "GET /callback",
             response.status,
@@ -157,8 +126,8 @@ class Journey:
 
     async def callback_can_be_repeated(self) -> StepResult:
         response = await self._browser.navigate(self._callback)
-        _expect_redirect(response, "/reports")
-        _expect("cookies set", response.set_cookies, ())
+        expect_redirect(response, "/reports")
+        expect("cookies set", response.set_cookies, ())
         return StepResult(
             "GET /callback again, same browser",
             response.status,
@@ -169,19 +138,19 @@ class Journey:
 
     async def reports_are_those_of_acme(self) -> StepResult:
         response = await self._browser.navigate("/reports")
-        _expect_text(response, 200, contains="North bridge", lacks="Cooling tower")
-        _expect("dct", self._claims("dct"), "acme")
+        expect_text(response, 200, contains="North bridge", lacks="Cooling tower")
+        expect("dct", self._claims("dct"), "acme")
         return StepResult("GET /reports", response.status, "only Acme's reports; dct acme")
 
     async def expired_session_is_refreshed(self) -> StepResult:
         before, calls, expiry = self._cookies(), self._refreshes(), self._expiry()
         self._emulator.clock.advance(_PAST_EXPIRY)
         response = await self._browser.navigate("/reports")
-        _expect_text(response, 200, contains="North bridge")
-        _expect("refresh calls", self._refreshes() - calls, 1)
+        expect_text(response, 200, contains="North bridge")
+        expect("refresh calls", self._refreshes() - calls, 1)
         self._expect_new_tokens(response, before)
         later = self._expiry() - expiry
-        _expect(
+        expect(
             f"expiry {later} s later is in the future",
             self._expiry() > self._emulator.clock(),
             expected=True,
@@ -196,8 +165,8 @@ class Journey:
         calls = self._refreshes()
         self._emulator.clock.advance(_PAST_EXPIRY)
         responses = await asyncio.gather(*(self._browser.navigate("/reports") for _ in range(_CONCURRENT)))
-        _expect("statuses", {response.status for response in responses}, {200})
-        _expect("refresh calls", self._refreshes() - calls, 1)
+        expect("statuses", {response.status for response in responses}, {200})
+        expect("refresh calls", self._refreshes() - calls, 1)
         return StepResult(
             f"clock +11 min, {_CONCURRENT} requests at once",
             f"{_CONCURRENT} x 200",
@@ -209,15 +178,15 @@ class Journey:
         self._emulator.clock.advance(_PAST_EXPIRY)
         self._emulator.faults.add("*", status=500, times=_CONCURRENT)
         response = await self._browser.navigate("/reports")
-        _expect("status", response.status, 503)
-        _expect("cookies", self._cookies(), before)
+        expect("status", response.status, 503)
+        expect("cookies", self._cookies(), before)
         return StepResult("clock +11 min, Descope is down", response.status, "retry later; both cookies kept")
 
     async def session_survives_the_outage(self) -> StepResult:
         before = self._cookies()
         self._emulator.faults.clear()
         response = await self._browser.navigate("/reports")
-        _expect_text(response, 200, contains="North bridge")
+        expect_text(response, 200, contains="North bridge")
         self._expect_new_tokens(response, before)
         return StepResult(
             "Descope is up again, GET /reports", response.status, "still signed in; new DS and DSR"
@@ -227,7 +196,7 @@ class Journey:
 
     async def admin_page_is_allowed_at_acme(self) -> StepResult:
         response = await self._browser.navigate("/admin")
-        _expect_text(response, 200, contains="Ada Lovelace")
+        expect_text(response, 200, contains="Ada Lovelace")
         return StepResult("GET /admin", response.status, "allowed: Ada is an admin at Acme")
 
     async def tenant_is_switched(self) -> StepResult:
@@ -238,20 +207,20 @@ class Journey:
 
     async def reports_are_those_of_globex(self) -> StepResult:
         response = await self._browser.navigate("/reports")
-        _expect_text(response, 200, contains="Cooling tower", lacks="North bridge")
+        expect_text(response, 200, contains="Cooling tower", lacks="North bridge")
         acme_report = await self._browser.navigate("/reports/A-1042")
-        _expect("status of Acme's report", acme_report.status, 404)
+        expect("status of Acme's report", acme_report.status, 404)
         return StepResult("GET /reports", response.status, "only Globex's reports; Acme's are a 404")
 
     async def admin_page_is_refused_at_globex(self) -> StepResult:
         response = await self._browser.navigate("/admin")
-        _expect_text(response, 403, contains="You do not have access to this")
+        expect_text(response, 403, contains="You do not have access to this")
         return StepResult("GET /admin", response.status, "refused: Ada is a viewer at Globex")
 
     async def switch_back_allows_the_admin_page(self) -> StepResult:
         await self._switch_to("acme")
         response = await self._browser.navigate("/admin")
-        _expect_text(response, 200, contains="Ada Lovelace")
+        expect_text(response, 200, contains="Ada Lovelace")
         return StepResult(
             "switch back to acme, GET /admin", response.status, "dct globex -> acme; allowed again"
         )
@@ -260,22 +229,22 @@ class Journey:
 
     async def other_site_cannot_log_out(self) -> StepResult:
         response = await self._browser.submit_form("/logout", {}, from_site=_OTHER_SITE)
-        _expect("status", response.status, 403)
-        _expect("cookies removed", response.removed_cookies, ())
+        expect("status", response.status, 403)
+        expect("cookies removed", response.removed_cookies, ())
         return StepResult("POST /logout from another site", response.status, "refused; both cookies kept")
 
     async def logout_ends_the_session(self) -> StepResult:
         self._old_cookies = self._cookies()
         response = await self._browser.submit_form("/logout", {})
-        _expect_redirect(response, "/")
-        _expect("cookies removed", _session_names(response.removed_cookies), ("DS", "DSR"))
-        _expect("cookies left", self._cookies(), {})
-        _expect("logout calls", self._emulator.requests.count("logout"), 1)
+        expect_redirect(response, "/")
+        expect("cookies removed", session_cookies(response.removed_cookies), ("DS", "DSR"))
+        expect("cookies left", self._cookies(), {})
+        expect("logout calls", self._emulator.requests.count("logout"), 1)
         return StepResult("POST /logout", response.status, "DS and DSR removed; session revoked at Descope")
 
     async def reports_need_a_new_login(self) -> StepResult:
         response = await self._browser.navigate("/reports")
-        _expect_redirect(response, "/login/sso")
+        expect_redirect(response, "/login")
         return StepResult(
             "GET /reports", response.status, f"redirects to {response.redirect_path}: no session"
         )
@@ -283,7 +252,7 @@ class Journey:
     async def old_cookies_are_refused(self) -> StepResult:
         self._emulator.clock.advance(_PAST_EXPIRY)
         response = await self._browser.fetch("/api/me", self._old_cookies)
-        _expect_text(response, 401, contains="session_ended")
+        expect_text(response, 401, contains="session_ended")
         return StepResult("clock +11 min, the old cookies", response.status, "refused: the session has ended")
 
     # ------------------------------------------------------------------ helpers
@@ -292,14 +261,14 @@ class Journey:
         response = await self._browser.submit_form(
             "/tenant/select", {"tenant": tenant, "return_to": "/reports"}
         )
-        _expect_redirect(response, "/reports")
-        _expect("dct", self._claims("dct"), tenant)
+        expect_redirect(response, "/reports")
+        expect("dct", self._claims("dct"), tenant)
         return response
 
     def _expect_new_tokens(self, response: PageResponse, before: dict[str, str]) -> None:
-        _expect("cookies set", _session_names(response.set_cookies), ("DS", "DSR"))
+        expect("cookies set", session_cookies(response.set_cookies), ("DS", "DSR"))
         unchanged = sorted(name for name, value in self._cookies().items() if before.get(name) == value)
-        _expect("cookies with the old value", unchanged, [])
+        expect("cookies with the old value", unchanged, [])
 
     def _cookies(self) -> dict[str, str]:
         return self._browser.cookies("DS", "DSR")
@@ -313,11 +282,6 @@ class Journey:
 
     def _refreshes(self) -> int:
         return self._emulator.requests.count("refresh")
-
-
-def _session_names(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the names without those of cookies that belong to a login and stay for a minute."""
-    return tuple(name for name in names if not name.startswith("descope_"))
 
 
 def _cookies(response: PageResponse) -> str:

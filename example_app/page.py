@@ -35,9 +35,22 @@ def _organisation(tenant_id: str) -> str:
     return NAMES.get(tenant_id, tenant_id)
 
 
+_METHODS = {
+    "email": "a link or a code by e-mail",
+    "fed": "single sign-on",
+    "mfa": "a second factor",
+    "oauth": "a social account",
+    "pwd": "a password",
+    "sms": "a code by SMS",
+    "totp": "an authenticator app",
+    "webauthn": "a passkey",
+    "whatsapp": "WhatsApp",
+}
+
+
 def _authentication_method(reference: str) -> str:
-    """Return a label for a value of ``amr`` (RFC 8176)."""
-    return {"fed": "single sign-on", "mfa": "a second factor", "pwd": "a password"}.get(reference, reference)
+    """Return a label for a value of ``amr``: one of Descope's, or of RFC 8176."""
+    return _METHODS.get(reference, reference)
 
 
 def _utc(epoch: float) -> str:

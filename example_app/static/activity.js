@@ -4,9 +4,15 @@
 const list = document.getElementById("activity");
 let wait = 1000;
 
+/** The time as the server writes it, so that nothing moves when the entries are replaced. */
+function moment(at) {
+  const [, day, month, year, time] = new Date(at * 1000).toUTCString().split(" ");
+  return `${time} UTC, ${day} ${month} ${year}`;
+}
+
 function entry({ actor, action, report_id, title, at }) {
   const link = Object.assign(document.createElement("a"), { href: `/reports/${encodeURIComponent(report_id)}`, textContent: title });
-  const time = Object.assign(document.createElement("time"), { className: "soft", dateTime: new Date(at * 1000).toISOString(), textContent: new Date(at * 1000).toLocaleString() });
+  const time = Object.assign(document.createElement("time"), { className: "soft", dateTime: new Date(at * 1000).toISOString(), textContent: moment(at) });
   const text = document.createElement("span");
   text.append(`${actor} ${action} `, link);
   const item = document.createElement("li");

@@ -1,6 +1,6 @@
 """The app and an emulator in one process, with a clock that only advances on demand."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 
 import httpx
@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from example_app.app import create_app
 from example_app.browser import Browser
 from example_app.database import Database
+from example_app.demo import WAYS_IN
 from example_app.models import Report
 from fastapi_descope import DescopeSettings
 from fastapi_descope.emulator import Clock, Emulator, Project
@@ -20,6 +21,8 @@ DESCOPE = "http://localhost:8787"
 NOW = 1_800_000_000
 
 ADA, GRACE, HANK = "ada@acme.example", "grace@acme.example", "hank@globex.example"
+NOMAD = "nomad@example.org"
+"""A user without an organisation."""
 
 OpenBrowser = Callable[..., Awaitable[httpx.AsyncClient]]
 """Opens a browser at the app, with or without a session. See the fixture ``open_browser``."""
@@ -27,13 +30,21 @@ OpenBrowser = Callable[..., Awaitable[httpx.AsyncClient]]
 
 def build_emulator(project: Project | None = None) -> Emulator:
     """Return an emulator whose project rotates refresh tokens."""
-    project = project or Project(rotate_refresh=True)
+    project = project or Project(rotate_refresh=True, open_sign_up=True)
     return Emulator(project, clock=Clock(lambda: float(NOW)), base_url=DESCOPE)
 
 
-def build_app(emulator: Emulator, database_url: str | None = None) -> FastAPI:
+def build_app(
+    emulator: Emulator, database_url: str | None = None, *, ways_in: Sequence[str] = WAYS_IN
+) -> FastAPI:
     """Return the app with this emulator as Descope. Its lifespan opens the database."""
-    settings = DescopeSettings(project_id=emulator.project_id, base_url=DESCOPE, public_url=APP)
+    settings = DescopeSettings(
+        project_id=emulator.project_id,
+        base_url=DESCOPE,
+        public_url=APP,
+        login_methods=ways_in,
+        sign_up=True,
+    )
     return create_app(
         settings=settings,
         clock=emulator.clock,

@@ -38,7 +38,7 @@ async def test_me_refuses_unauthenticated_requests(open_browser: OpenBrowser) ->
     assert response.headers["content-type"] == "application/problem+json"
     assert response.headers["www-authenticate"] == "Bearer"
     assert response.json()["code"] == "not_authenticated"
-    assert response.json()["login_url"] == "/login/sso"
+    assert response.json()["login_url"] == "/login"
 
 
 async def test_pages_are_not_in_the_openapi_schema(open_browser: OpenBrowser) -> None:

@@ -20,7 +20,7 @@ def test_the_check_passes(capsys: pytest.CaptureFixture[str]) -> None:
     """Over HTTP, with the app and the emulator on free ports. The exit status is 0."""
     assert main(["--check"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 21
+    assert len(lines) == 30
     assert lines[-1] == "All steps passed."
 
 
@@ -44,7 +44,8 @@ def test_the_demo_prints_its_urls_and_stops_on_ctrl_c() -> None:
             assert console is not None
             assert httpx.get(console[1], trust_env=False).status_code == 200
             assert "ada@acme.example     admin at Acme Corp, viewer at Globex" in output
-            assert "Continue with single sign-on" in httpx.get(app_url[1], trust_env=False).text
+            assert f"{console[1]}#outbox" in output
+            assert "Continue with Google" in httpx.get(app_url[1] + "/login", trust_env=False).text
         finally:
             demo.send_signal(signal.SIGINT)
         assert demo.wait(20) == 0

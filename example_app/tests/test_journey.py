@@ -15,14 +15,16 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_the_journey_passes(app: FastAPI, emulator: Emulator) -> None:
-    """Twenty steps with one line each."""
+    """Twenty-nine steps with one line each; the last ones sign in by other ways."""
     lines: list[str] = []
     assert await Journey(build_browser(app, emulator), emulator, lines.append).run()
-    assert len(lines) == 20
+    assert len(lines) == 29
     assert lines[7] == (
         " 8  clock +11 min, GET /reports               200  refreshed: 1 call, new DS and DSR, expires +660 s"
     )
     assert lines[8].endswith("8 x 200  refreshed: 1 call for all")
+    assert lines[23].endswith("signed in with a social account")
+    assert lines[28].endswith("signed in with a link by e-mail")
 
 
 async def test_the_output_contains_no_secret(app: FastAPI, emulator: Emulator) -> None:

@@ -4,12 +4,23 @@ import re
 from dataclasses import replace
 from html import unescape
 
+import httpx
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import select
 
 from example_app.models import Report
-from example_app.tests.app_env import ADA, APP, DESCOPE, GRACE, HANK, OpenBrowser, archive, build_app, session
+from example_app.tests.app_env import (
+    ADA,
+    APP,
+    DESCOPE,
+    GRACE,
+    HANK,
+    OpenBrowser,
+    archive,
+    build_app,
+    session,
+)
 from fastapi_descope.emulator import Emulator
 
 pytestmark = pytest.mark.anyio
@@ -30,11 +41,11 @@ FORM = {
 
 
 async def test_home_is_public(open_browser: OpenBrowser, emulator: Emulator) -> None:
-    """An unauthenticated request gets the login form. No cookie is set, and Descope is not called."""
+    """An unauthenticated request gets a link to sign in. No cookie is set, and Descope is not called."""
     browser = await open_browser()
     response = await browser.get("/")
     assert response.status_code == 200
-    assert 'action="/login/sso"' in response.text
+    assert '<a class="button" href="/reports">Sign in</a>' in response.text
     assert "set-cookie" not in response.headers
     assert response.headers["content-security-policy"] == SECURITY
     assert {call.endpoint for call in emulator.requests} <= {"keys"}  # fetched at the start
@@ -80,7 +91,7 @@ async def test_unauthenticated_requests_are_redirected_to_the_login(
     browser = await open_browser()
     response = await browser.get(path)
     assert response.status_code == 303
-    assert response.headers["location"] == f"/login/sso?return_to={return_to}"
+    assert response.headers["location"] == f"/login?return_to={return_to}"
 
 
 @pytest.mark.parametrize(
@@ -144,6 +155,46 @@ async def test_the_account_shows_the_session(open_browser: OpenBrowser, emulator
         "8 min 45 s",
     ):
         assert text in response.text
+
+
+@pytest.mark.parametrize(
+    ("amr", "text"),
+    [
+        (("oauth",), "a social account"),
+        (("email",), "a link or a code by e-mail"),
+        (("fed", "mfa"), "single sign-on, a second factor"),
+        (("webauthn",), "a passkey"),
+        (("smoke",), "smoke"),
+        ((), "unknown"),
+    ],
+)
+async def test_the_account_names_the_way_in(
+    open_browser: OpenBrowser, emulator: Emulator, amr: tuple[str, ...], text: str
+) -> None:
+    """In words, or as Descope spells a method that has none."""
+    ada = replace(emulator.project.users[0], amr=amr)
+    emulator.project = emulator.project.with_user(ada)
+    browser = await open_browser(ADA, "acme")
+    assert f"<dt>Signed in with</dt><dd>{text}</dd>" in (await browser.get("/account")).text
+
+
+async def test_login_page_offers_every_way_in_the_look_of_the_site(open_browser: OpenBrowser) -> None:
+    """The work e-mail first, then the providers, then the link."""
+    browser = await open_browser()
+    page = (await browser.get("/login?return_to=/reports")).text
+    ways = ("Work e-mail", "Continue with Google", "Continue with GitHub", "E-mail me a link")
+    places = [page.index(way) for way in ways]
+    assert places == sorted(places)
+    assert 'data-page="login"' in page
+    assert '<link rel="stylesheet" href="/static/style.css">' in page
+
+
+async def test_single_sign_on_alone_needs_no_page_with_ways(emulator: Emulator) -> None:
+    """The app has the default setting then. The same link leads to the login."""
+    app = build_app(emulator, ways_in=("sso",))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=APP) as browser:
+        response = await browser.get("/reports", headers={"Accept": "text/html"})
+    assert response.headers["location"] == "/login/sso?return_to=%2Freports"
 
 
 async def test_names_are_escaped(open_browser: OpenBrowser, emulator: Emulator) -> None:

@@ -5,7 +5,7 @@ import re
 import httpx
 import pytest
 
-from example_app.tests.app_env import ADA, APP, GRACE, HANK, OpenBrowser
+from example_app.tests.app_env import ADA, APP, GRACE, HANK, NOMAD, OpenBrowser
 from fastapi_descope.emulator import Emulator
 
 pytestmark = pytest.mark.anyio
@@ -60,23 +60,46 @@ async def test_switching_needs_a_membership(open_browser: OpenBrowser) -> None:
     assert "North bridge" in (await browser.get("/reports")).text
 
 
-async def test_without_a_current_organisation_all_are_offered(open_browser: OpenBrowser) -> None:
-    """The page has a button for each."""
-    browser = await open_browser(ADA)
+async def test_a_user_in_no_organisation_learns_how_to_join_one(open_browser: OpenBrowser) -> None:
+    """With the address that an admin has to invite, and with a way to another account."""
+    browser = await open_browser(NOMAD)
     response = await browser.get("/reports")
     assert response.status_code == 403
-    assert "Choose an organisation first" in response.text
+    assert "You are signed in, but in no organisation yet" in response.text
+    assert f"invite <strong>{NOMAD}</strong>" in response.text
+    assert "/tenant/select" not in response.text
+    assert "none chosen" in (await browser.get("/account")).text
+    signed_out = await browser.post("/logout", data={"return_to": "/reports"}, headers={"Origin": APP})
+    assert (signed_out.status_code, signed_out.headers["location"]) == (303, "/reports")
+
+
+async def test_a_user_without_a_current_organisation_chooses_one(open_browser: OpenBrowser) -> None:
+    """As after a social login. The page that was asked for is shown then."""
+    browser = await open_browser(ADA)
+    response = await browser.get("/reports/A-1042")
+    assert response.status_code == 403
+    assert "Where do you want to work?" in response.text
     assert 'value="acme"' in response.text
     assert 'value="globex"' in response.text
+    form = {"tenant": "acme", "return_to": "/reports/A-1042"}
+    assert f'<input type="hidden" name="return_to" value="{form["return_to"]}">' in response.text
+    switched = await browser.post("/tenant/select", data=form, headers={"Origin": APP})
+    assert (switched.status_code, switched.headers["location"]) == (303, "/reports/A-1042")
 
 
-async def test_without_a_membership_none_is_offered(open_browser: OpenBrowser) -> None:
-    """The page says so. The account page works."""
-    browser = await open_browser("nomad@example.org")
-    refused, account = await browser.get("/reports"), await browser.get("/account")
-    assert (refused.status_code, account.status_code) == (403, 200)
-    assert "You are not a member of any." in refused.text
-    assert "none chosen" in account.text
+async def test_a_form_without_an_organisation_leads_to_the_reports(open_browser: OpenBrowser) -> None:
+    """The path of a form is not one to return to."""
+    browser = await open_browser(GRACE)
+    response = await browser.post("/reports/A-1042/delete", headers={"Origin": APP})
+    assert response.status_code == 403
+    assert '<input type="hidden" name="return_to" value="/reports">' in response.text
+
+
+async def test_a_script_without_an_organisation_gets_a_problem(open_browser: OpenBrowser) -> None:
+    """The page is for browsers."""
+    browser = await open_browser(NOMAD, accept="application/json")
+    response = await browser.get("/reports")
+    assert (response.status_code, response.json()["code"]) == (403, "no_tenant")
 
 
 async def test_admins_see_the_admin_page(open_browser: OpenBrowser) -> None:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import pytest
 from fastapi import Depends, FastAPI, Response
 from fastapi.responses import FileResponse
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from example_app.app import create_app
+from example_app.demo import WAYS_IN
 from fastapi_descope import CurrentSession, Descope, DescopeSettings, OptionalUser, require_step_up
-from fastapi_descope.emulator import Emulator
+from fastapi_descope.emulator import Clock, Emulator, Project
 from fastapi_descope.emulator.server import running
 from tests.contract.sdks import NODE_SDKS
 from tests.helpers.live_server import listening, serve_app
@@ -31,7 +33,9 @@ _TIMEOUT = 30_000
 """How long a page may take on a busy machine, in milliseconds."""
 expect.set_options(timeout=_TIMEOUT)
 
-ADA = "ada@acme.example"
+ADA, HANK = "ada@acme.example", "hank@globex.example"
+
+_KEY = "management-key"
 
 SCRIPTS = {
     "htmx": "htmx.org/dist/htmx.js",
@@ -63,6 +67,30 @@ class Site:
 
     def expire_everything(self) -> None:
         """Let the refresh token expire too, so that only a login helps."""
+        self.emulator.clock.advance(60 * 86_400)
+
+
+@dataclass(frozen=True)
+class Fieldnotes:
+    """The running example app and its emulator."""
+
+    url: str
+    emulator: Emulator
+
+    def sign_in(self, page: Page, path: str, user: str = ADA, tenant: str = "acme") -> None:
+        """Sign a user in to an organisation, on the way to ``path``."""
+        page.goto(f"{self.url}/login/sso?tenant={tenant}&return_to={path}")
+        page.get_by_role("button", name=user).click()
+        page.wait_for_url(self.url + path)
+
+    def sign_in_with_google(self, page: Page, user: str) -> None:
+        """Sign a user in. They have no current organisation then."""
+        page.goto(f"{self.url}/login/oauth/google?return_to=/reports")
+        page.get_by_role("button", name=user).click()
+        page.wait_for_url(self.url + "/reports")
+
+    def expire_everything(self) -> None:
+        """Let session and refresh token expire."""
         self.emulator.clock.advance(60 * 86_400)
 
 
@@ -119,6 +147,35 @@ def site() -> Generator[SiteFactory]:
             return Site(url, emulator, descope, app)
 
         yield start
+
+
+@pytest.fixture
+def fieldnotes() -> Generator[Fieldnotes]:
+    """Serve the example app and its emulator."""
+    project = Project(rotate_refresh=True, management_key=_KEY, open_sign_up=True)
+    emulator = Emulator(project, clock=Clock(), console="view")
+    with ExitStack() as stack:
+        base_url = stack.enter_context(running(emulator))
+        listener, url = stack.enter_context(listening())
+        settings = DescopeSettings(
+            project_id=emulator.project_id,
+            base_url=base_url,
+            public_url=url,
+            login_methods=WAYS_IN,
+            sign_up=True,
+        )
+        app = create_app(settings=settings, clock=emulator.clock, try_it=[ADA, HANK], management_key=_KEY)
+        stack.enter_context(serve_app(app, listener))
+        yield Fieldnotes(url, emulator)
+
+
+@pytest.fixture
+def context(chromium: Browser) -> Generator[BrowserContext]:
+    """Open a browser with an empty cookie jar."""
+    context = chromium.new_context()
+    context.set_default_timeout(_TIMEOUT)
+    yield context
+    context.close()
 
 
 def add_pages(app: FastAPI) -> None:

@@ -1,32 +1,33 @@
 """The example app in Chromium: its look for everyone, and what its scripts do."""
 
 import re
-from collections.abc import Generator
-from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypedDict, cast
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Response, ViewportSize, expect
 
-from example_app.app import create_app
-from fastapi_descope import DescopeSettings
-from fastapi_descope.emulator import Clock, Emulator, Project
-from fastapi_descope.emulator.server import running
+from tests.browser.conftest import ADA, HANK, Fieldnotes
 from tests.contract.sdks import NODE_SDKS
-from tests.helpers.live_server import listening, serve_app
 
 pytestmark = pytest.mark.browser
 
-ADA, HANK = "ada@acme.example", "hank@globex.example"
-KEY = "management-key"
 AXE = NODE_SDKS / "node_modules" / "axe-core" / "axe.min.js"
 STATIC = Path(__file__).parents[2] / "example_app" / "static"
 NOTES = "Anchor 7 holds.\n\nAnchor 8 moves by 3 mm under load."
 
-PUBLIC = ("/", "/login/sso", "/callback?code=a&state=b", "/nowhere")
-SIGNED_IN = ("/", "/reports", "/reports/A-1042", "/reports/new", "/account", "/admin", "/members", "/nowhere")
+PUBLIC = ("/", "/login", "/login/sso", "/callback?code=a&state=b", "/nowhere")
+SIGNED_IN = (
+    "/",
+    "/reports",
+    "/reports/A-1042",
+    "/reports/new",
+    "/activity",
+    "/account",
+    "/admin",
+    "/members",
+    "/nowhere",
+)
 
 _SHIFT = """() => new Promise((resolve) => {
   let sum = 0;
@@ -47,52 +48,20 @@ class _AxeResult(TypedDict):
     violations: list[_Violation]
 
 
-@dataclass(frozen=True)
-class Fieldnotes:
-    """The running example app and its emulator."""
-
-    url: str
-    emulator: Emulator
-
-    def sign_in(self, page: Page, path: str, user: str = ADA, tenant: str = "acme") -> None:
-        """Sign a user in to an organisation, on the way to ``path``."""
-        page.goto(f"{self.url}/login/sso?tenant={tenant}&return_to={path}")
-        page.get_by_role("button", name=user).click()
-        page.wait_for_url(self.url + path)
-
-    def expire_everything(self) -> None:
-        """Let session and refresh token expire."""
-        self.emulator.clock.advance(60 * 86_400)
-
-
-@pytest.fixture
-def fieldnotes() -> Generator[Fieldnotes]:
-    """Serve the example app and its emulator."""
-    emulator = Emulator(Project(rotate_refresh=True, management_key=KEY), clock=Clock())
-    with ExitStack() as stack:
-        base_url = stack.enter_context(running(emulator))
-        listener, url = stack.enter_context(listening())
-        settings = DescopeSettings(project_id=emulator.project_id, base_url=base_url, public_url=url)
-        app = create_app(settings=settings, clock=emulator.clock, try_it=[ADA, HANK], management_key=KEY)
-        stack.enter_context(serve_app(app, listener))
-        yield Fieldnotes(url, emulator)
-
-
-@pytest.fixture
-def context(chromium: Browser) -> Generator[BrowserContext]:
-    """Open a browser with an empty cookie jar."""
-    context = chromium.new_context()
-    context.set_default_timeout(30_000)
-    yield context
-    context.close()
-
-
 def _type_report(page: Page) -> None:
     page.get_by_label("Title").fill("Roof anchors, second visit")
     page.get_by_label("Site").fill("Harbour warehouse")
     page.get_by_label("Finding").select_option("Urgent")
     page.get_by_label("Summary").fill("One of two replaced anchors moves.")
     page.get_by_label("Notes").fill(NOTES)
+
+
+def _attach(page: Page, name: str) -> None:
+    page.get_by_label("Attach a file").set_input_files(
+        {"name": name, "mimeType": "application/pdf", "buffer": b"%PDF-1.4 readings"}
+    )
+    page.get_by_role("button", name="Attach", exact=True).click()
+    expect(page.get_by_role("link", name=name)).to_be_visible()
 
 
 def _violations(page: Page) -> list[tuple[str, str, object]]:
@@ -123,7 +92,12 @@ def test_axe_finds_nothing_on_any_page(
                 wide.append(path)
 
     visit(PUBLIC, "public")
-    fieldnotes.sign_in(page, "/reports")
+    fieldnotes.sign_in_with_google(page, "nomad@example.org")
+    visit(("/reports", "/account"), "in no organisation")
+    fieldnotes.sign_in_with_google(page, ADA)
+    visit(("/reports",), "between organisations")
+    fieldnotes.sign_in(page, "/reports/A-1042")
+    _attach(page, "anchor-readings-of-the-second-visit-in-october.pdf")
     visit(SIGNED_IN, "signed in")
     page.goto(fieldnotes.url + "/reports")
     page.get_by_text("Acme Corp", exact=True).first.click()
@@ -161,6 +135,24 @@ def test_pages_do_not_shift(context: BrowserContext, fieldnotes: Fieldnotes) -> 
         context.set_offline(False)
 
     assert shifts == dict.fromkeys(SIGNED_IN, 0)
+
+
+@pytest.mark.parametrize("width", [320, 360, 1000])
+def test_navigation_of_an_admin_is_one_row(chromium: Browser, fieldnotes: Fieldnotes, width: int) -> None:
+    """With all sections, on the smallest phones too. The account is in the menu of the user."""
+    context = chromium.new_context(viewport=ViewportSize(width=width, height=640))
+    page = context.new_page()
+    fieldnotes.sign_in(page, "/reports")
+    links = page.get_by_role("navigation", name="Main").get_by_role("link")
+
+    tops = {link.evaluate("link => link.getBoundingClientRect().top") for link in links.all()}
+
+    assert links.all_inner_texts() == ["Reports", "Activity", "Admin", "Members"]
+    assert len(tops) == 1
+    page.locator("details.menu").last.locator("summary").click()
+    page.get_by_role("link", name="Account").click()
+    expect(page.get_by_role("heading", name="Account")).to_be_visible()
+    context.close()
 
 
 def test_keyboard_skips_to_the_content_and_closes_menus(
@@ -314,7 +306,7 @@ def test_account_counts_down_the_session(context: BrowserContext, fieldnotes: Fi
     left.evaluate("element => { element.dataset.secondsLeft = 0; }")
     expect(left).to_have_text("none: your next click renews it")
     fieldnotes.emulator.clock.advance(660)
-    page.get_by_role("link", name="Account").click()
+    page.reload()
 
     expect(left).to_have_text(re.compile(r"^(10|9) min"))
 

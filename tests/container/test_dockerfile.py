@@ -116,6 +116,7 @@ def test_a_command_in_the_form_of_a_shell_line_is_an_error() -> None:
         ("fastapi_descope/_web/__pycache__/x.pyc", True),
         ("example_app/app.py", False),
         ("example_app/tests/conftest.py", True),
+        ("example_app/.env", True),
         (".git/config", True),
         (".env", True),
         ("tests/conftest.py", True),
