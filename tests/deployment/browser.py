@@ -32,6 +32,14 @@ class Browser:
     def __exit__(self, *_: object) -> None:
         self._http.close()
 
+    def use(self, server: str) -> None:
+        """Send further requests to the process at another URL, as a load balancer does."""
+        self._http.base_url = httpx.URL(server)
+
+    def copy_cookies(self, other: "Browser") -> None:
+        """Get the cookies of another browser, besides those that are there."""
+        self._jar.cookies.update(other.cookies)
+
     @property
     def cookies(self) -> Mapping[str, str]:
         """The cookies in the jar, by name."""
@@ -68,9 +76,9 @@ class Browser:
         """Send a GET request as a script does."""
         return self._send("GET", path, {})
 
-    def post(self, path: str) -> httpx.Response:
+    def post(self, path: str, form: Mapping[str, str] | None = None) -> httpx.Response:
         """Send a POST request of the app's own page."""
-        return self._send("POST", path, {**_SAME_ORIGIN, "origin": self._url})
+        return self._send("POST", path, {**_SAME_ORIGIN, "origin": self._url}, form)
 
     @contextmanager
     def stream(self, path: str) -> Generator[httpx.Response]:
@@ -95,8 +103,11 @@ class Browser:
         self._receive(socket.response.headers.get_all("Set-Cookie"))
         return socket
 
-    def _send(self, method: str, url: str, headers: Mapping[str, str]) -> httpx.Response:
-        response = self._http.request(method, url, headers={"cookie": self.cookie_header, **headers})
+    def _send(
+        self, method: str, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None = None
+    ) -> httpx.Response:
+        cookies = {"cookie": self.cookie_header}
+        response = self._http.request(method, url, headers={**cookies, **headers}, data=form)
         self._receive(response.headers.get_list("set-cookie"))
         return response
 

@@ -4,14 +4,13 @@ import json
 from dataclasses import replace
 
 import pytest
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fastapi_descope._refresh.redis.encryption import NONCE_BYTES, ResultCipher
 from fastapi_descope._refresh.store import RefreshResult
+from tests.helpers import result_format
+from tests.helpers.result_format import decrypt_by_hand
 
 TOKEN = "canary-header.canary-payload.canary-signature"
 RESULT = RefreshResult("new-session", "new-refresh", 1_800_000_000.5)
@@ -21,11 +20,9 @@ TEXTS = st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=6
 TIMES = st.none() | st.floats(0, 1e11) | st.integers(0, 10**11)
 
 
-def encrypt_by_hand(plaintext: bytes, token: str = TOKEN) -> bytes:
-    """Encrypt like the holder of a refresh token could: an independent implementation of the format."""
-    derived = HKDF(SHA256(), 32, None, b"fastapi-descope refresh result v1P1").derive(token.encode())
-    nonce = b"\x01" * 12
-    return nonce + AESGCM(derived).encrypt(nonce, plaintext, CIPHER.token_hash(token).encode())
+def encrypt_by_hand(plaintext: bytes) -> bytes:
+    """Encrypt like the holder of the token could."""
+    return result_format.encrypt_by_hand(plaintext, TOKEN, "P1")
 
 
 @given(session=TEXTS, refresh=TEXTS, at=TIMES)
@@ -47,9 +44,7 @@ def test_ciphertext_reveals_nothing() -> None:
 
 def test_previous_release_and_this_one_read_each_others_values() -> None:
     """Both run during a deploy. The previous one ignores members that it does not know."""
-    cipher = AESGCM(HKDF(SHA256(), 32, None, b"fastapi-descope refresh result v1P1").derive(TOKEN.encode()))
-    new = CIPHER.encrypt(TOKEN, RESULT)
-    plaintext = cipher.decrypt(new[:NONCE_BYTES], new[NONCE_BYTES:], CIPHER.token_hash(TOKEN).encode())
+    plaintext = decrypt_by_hand(CIPHER.encrypt(TOKEN, RESULT), TOKEN, "P1")
     previous = {"session_jwt": "new-session", "refresh_jwt": "new-refresh", "refresh_at": 1_800_000_000.5}
     assert json.loads(plaintext) == previous | {"superseded": False, "version": 1}
     superseded = encrypt_by_hand(json.dumps(previous | {"superseded": True}).encode())
