@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
 from sqlalchemy import Connection, Row, Table, text
@@ -86,11 +87,28 @@ def _in_one_statement(*statements: str) -> str:
 
 _ROLE = text("SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user")
 
+# A query of a partition or a child obeys the policies of that table, and not those of its parent.
 _SECURITY = text(
-    "SELECT c.relrowsecurity AS enabled, c.relforcerowsecurity AS forced, p.polname AS name,"
+    "WITH RECURSIVE family AS (SELECT to_regclass(:name)::oid AS id UNION"
+    " SELECT inhrelid FROM pg_inherits JOIN family ON inhparent = family.id)"
+    " SELECT c.oid::regclass::text AS relation, c.oid = to_regclass(:name) AS is_mapped,"
+    " c.relrowsecurity AS enabled, c.relforcerowsecurity AS forced, p.polname AS name,"
     " p.polpermissive AS permissive, p.polcmd::text AS command, p.polroles = '{0}' AS for_all_roles,"
     " pg_get_expr(p.polqual, p.polrelid) AS using, pg_get_expr(p.polwithcheck, p.polrelid) AS with_check"
-    " FROM pg_class c LEFT JOIN pg_policy p ON p.polrelid = c.oid WHERE c.oid = to_regclass(:name)"
+    " FROM family JOIN pg_class c ON c.oid = family.id LEFT JOIN pg_policy p ON p.polrelid = c.oid"
+    " WHERE c.oid = to_regclass(:name) OR has_any_column_privilege(c.oid, 'SELECT, INSERT, UPDATE')"
+    " OR has_table_privilege(c.oid, 'DELETE')"
+    " ORDER BY is_mapped DESC, relation"
+)
+
+# Policies do not apply to what a foreign key does when the row that it refers to changes.
+_CASCADES = text(
+    "SELECT conname AS name, confrelid::regclass::text AS shared FROM pg_constraint"
+    " WHERE conrelid = to_regclass(:name) AND contype = 'f'"
+    " AND (confdeltype IN ('c', 'n', 'd') AND has_table_privilege(confrelid, 'DELETE')"
+    " OR confupdtype IN ('c', 'n', 'd') AND has_any_column_privilege(confrelid, 'UPDATE'))"
+    " AND NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = confrelid AND attname = :column)"
+    " ORDER BY name"
 )
 
 
@@ -98,7 +116,7 @@ _SECURITY = text(
 def check_policies(connection: Connection, tables: Sequence[Table], column: str) -> None:
     """Check that each table has its policy, and that the role of the connection obeys it.
 
-    Costs one query, and one for each table.
+    Costs one query, and two for each table.
 
     Raises:
         ConfigurationError: A tenant could see or change the rows of another.
@@ -108,16 +126,28 @@ def check_policies(connection: Connection, tables: Sequence[Table], column: str)
         found.append("the database role bypasses row-level security (SUPERUSER or BYPASSRLS)")
     for table in tables:
         name = connection.dialect.identifier_preparer.format_table(table)
-        rows = connection.execute(_SECURITY, {"name": name}).all()
-        found += [f"the table {table.fullname} {mistake}" for mistake in _mistakes(rows, column)]
+        found += _table_mistakes(connection, table, name, column)
     if found:
         raise ConfigurationError(f"Tenants are not isolated (CreateTenantPolicy): {'; '.join(found)}")
 
 
-def _mistakes(rows: Sequence[Row[Any]], column: str) -> Iterator[str]:
+def _table_mistakes(connection: Connection, table: Table, name: str, column: str) -> Iterator[str]:
+    """Yield the mistakes of a table, of its partitions and children, and of its foreign keys."""
+    rows = connection.execute(_SECURITY, {"name": name}).all()
     if not rows:
-        yield "does not exist"
-        return
+        yield f"the table {table.fullname} does not exist"
+    for relation, of_relation in groupby(
+        rows, key=lambda row: table.fullname if row.is_mapped else row.relation
+    ):
+        yield from (f"the table {relation} {mistake}" for mistake in _mistakes(list(of_relation), column))
+    for key in connection.execute(_CASCADES, {"name": name, "column": column}):
+        yield (
+            f"the foreign key {key.name} of {table.fullname} changes rows of all tenants with a row of"
+            f" {key.shared}; make it RESTRICT, or revoke DELETE and UPDATE of {key.shared} from the role"
+        )
+
+
+def _mistakes(rows: Sequence[Row[Any]], column: str) -> Iterator[str]:
     if not rows[0].enabled:
         yield "has no row-level security"
     if not rows[0].forced:

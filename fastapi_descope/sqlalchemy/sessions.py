@@ -117,9 +117,9 @@ class TenantSessions:
     async def verify(self) -> None:
         """Check that no table and no foreign key crosses tenants.
 
-        On PostgreSQL also check that each table has its policy, and that the role of the engine obeys it: a
-        connection, a query, and one for each table. Call it when the app starts, so that it does not start
-        without isolation.
+        On PostgreSQL also check that each table and partition has its policy, that the role of the engine
+        obeys it, and that no shared row takes rows of tenants with it: a connection, a query, and two for
+        each table. Call it when the app starts, so that it does not start without isolation.
 
         Raises:
             ConfigurationError: The tenants are not isolated. The message lists all mistakes.

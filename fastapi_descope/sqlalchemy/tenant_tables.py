@@ -22,6 +22,7 @@ def tenant_tables(metadata: MetaData, column: str, shared: Collection[str]) -> S
     owned = [table for table in tables if column in table.columns]
     for table in owned:
         found += _column_mistakes(table, column)
+    for table in tables:
         found += _crossing_keys(table, column)
     if found:
         raise ConfigurationError("Tenants are not isolated: " + "; ".join(found))
@@ -54,10 +55,10 @@ def _crossing_keys(table: Table, column: str) -> Iterator[str]:
     for key in table.foreign_key_constraints:
         if column in key.referred_table.columns and not _includes_tenant(key, column):
             columns = ", ".join(key.column_keys)
-            yield (
-                f"the foreign key {table.fullname}({columns}) can refer to another tenant's row; make it"
-                f" ({column}, {columns}) to ({column}, ...) of {key.referred_table.fullname}"
-            )
+            remedy = f"make it ({column}, {columns}) to ({column}, ...) of {key.referred_table.fullname}"
+            if column not in table.columns:
+                remedy = f"add the column {column} to {table.fullname}, so that it is not shared"
+            yield f"the foreign key {table.fullname}({columns}) can refer to another tenant's row; {remedy}"
 
 
 def _includes_tenant(key: ForeignKeyConstraint, column: str) -> bool:

@@ -111,6 +111,49 @@ async def test_ti06_further_restriction_is_accepted(
     await new_sessions(postgres_victim.engine).verify()
 
 
+async def test_ti06_partition_without_a_policy_is_found(
+    postgres_victim: TenantDatabase, owner: AsyncEngine
+) -> None:
+    """A query of it does not obey the policies of its table. One that the role cannot use is accepted."""
+    assert postgres_victim.role is not None
+    role = postgres_victim.role.name
+    await _execute(owner, "CREATE TABLE note_2026 () INHERITS (note)", f"REVOKE ALL ON note_2026 FROM {role}")
+    await new_sessions(postgres_victim.engine).verify()
+
+    for privilege in ("SELECT", "DELETE"):
+        await _execute(owner, f"GRANT {privilege} ON note_2026 TO {role}")
+        assert await _mistake(new_sessions(postgres_victim.engine)) == (
+            "Tenants are not isolated (CreateTenantPolicy): the table note_2026 has no row-level security;"
+            " the table note_2026 does not force row-level security for its owner; the table note_2026"
+            f" {_OTHER}"
+        )
+        await _execute(owner, f"REVOKE {privilege} ON note_2026 FROM {role}")
+    await _execute(owner, f"GRANT SELECT ON note_2026 TO {role}", CreateTenantPolicy("note_2026"))
+    await new_sessions(postgres_victim.engine).verify()
+
+
+@pytest.mark.parametrize("action", ["ON DELETE CASCADE", "ON DELETE SET NULL", "ON UPDATE CASCADE"])
+async def test_ti06_foreign_key_that_changes_rows_of_all_tenants_is_found(
+    postgres_victim: TenantDatabase, owner: AsyncEngine, action: str
+) -> None:
+    """Whoever may delete a country would delete the projects of other tenants. SQLite refuses it."""
+    assert postgres_victim.role is not None
+    role, key = postgres_victim.role.name, "project_country_fkey"
+    await _execute(
+        owner,
+        f"ALTER TABLE project DROP CONSTRAINT {key}, ADD CONSTRAINT {key} FOREIGN KEY (country)"
+        f" REFERENCES country (code) {action}",
+    )
+
+    assert await _mistake(new_sessions(postgres_victim.engine)) == (
+        f"Tenants are not isolated (CreateTenantPolicy): the foreign key {key} of project changes rows of all"
+        " tenants with a row of country; make it RESTRICT, or revoke DELETE and UPDATE of country from the"
+        " role"
+    )
+    await _execute(owner, f"REVOKE DELETE, UPDATE ON country FROM {role}")
+    await new_sessions(postgres_victim.engine).verify()
+
+
 @pytest.mark.parametrize("attribute", ["SUPERUSER", "BYPASSRLS"])
 async def test_ti06_role_that_bypasses_the_policies_is_found(
     postgres_victim: TenantDatabase, attribute: str

@@ -65,6 +65,15 @@ _MISTAKES: Sequence[tuple[Mapping[str, Sequence[SchemaItem]], tuple[str, ...], s
         (),
         f"the foreign key note(tenant_id) {_CROSSING} (tenant_id, tenant_id) to (tenant_id, ...) of parent",
     ),
+    (
+        {
+            "note": [_id(), _tenant()],
+            "bookmark": [_id(), Column[str]("note_id", ForeignKey("note.id"))],
+        },
+        ("bookmark",),
+        "the foreign key bookmark(note_id) can refer to another tenant's row; add the column tenant_id to"
+        " bookmark, so that it is not shared",
+    ),
 )
 
 
