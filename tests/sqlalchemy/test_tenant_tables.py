@@ -71,8 +71,10 @@ _MISTAKES: Sequence[tuple[Mapping[str, Sequence[SchemaItem]], tuple[str, ...], s
             "bookmark": [_id(), Column[str]("note_id", ForeignKey("note.id"))],
         },
         ("bookmark",),
-        "the foreign key bookmark(note_id) can refer to another tenant's row; add the column tenant_id to"
-        " bookmark, so that it is not shared",
+        (
+            "the foreign key bookmark(note_id) can refer to another tenant's row; add the column tenant_id"
+            " to bookmark, so that it is not shared"
+        ),
     ),
 )
 

@@ -15,7 +15,7 @@ from starlette.types import Scope
 
 from ...errors import ConfigurationError
 from ..app_location import CALLBACK, FIXED_ROUTES, SOCIAL_NAME, PluginRoute, RouteFinder, social_route
-from ..openapi import CallerScheme, OptionalSessionScheme, SessionScheme
+from ..openapi import OptionalSessionScheme, SessionScheme
 from ..parameter_guard import parameter_error
 from ..public_endpoints import custom_matchers, is_public, matched_endpoint
 from .discarded_dependencies import discarded_dependency, is_dependency
@@ -126,10 +126,14 @@ def _all_routes(routes: Sequence[BaseRoute]) -> Iterator[RouteContext]:
         yield from _all_routes(getattr(route, "routes", None) or ())
 
 
+# CL-03
 def _scopes(dependant: Dependant) -> str | None:
-    """Return an error for scopes: OpenAPI would list them, but the plugin does not check them."""
-    ours = isinstance(dependant.call, (SessionScheme, OptionalSessionScheme))
-    if not (ours and dependant.own_oauth_scopes) or isinstance(dependant.call, CallerScheme):
+    """Return an error for scopes that no dependency reads: OpenAPI would list them, and every user passes."""
+    if not dependant.own_oauth_scopes:
+        return None
+    below = [*dependants(dependant)]
+    uses_session = any(isinstance(each.call, (SessionScheme, OptionalSessionScheme)) for each in below)
+    if not uses_session or any(each.security_scopes_param_name is not None for each in below):
         return None
     names = ", ".join(map(repr, dependant.own_oauth_scopes))
     return (

@@ -5,7 +5,10 @@ from typing import Annotated
 import pytest
 from fastapi import APIRouter, Body, Depends, FastAPI, Security, WebSocket
 from fastapi.routing import APIRoute
+from fastapi.security import SecurityScopes
 from fastapi.testclient import TestClient
+from sqlalchemy import MetaData
+from sqlalchemy.ext.asyncio import create_async_engine
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Match, Mount
@@ -27,6 +30,7 @@ from fastapi_descope import (
     require_roles,
 )
 from fastapi_descope._web.routes.checks import RouteChecks, check_routes
+from fastapi_descope.sqlalchemy import TenantSessions
 
 PROJECT = "P2" + "w" * 26
 
@@ -44,7 +48,7 @@ def test_correct_routes_have_no_errors() -> None:
     app = FastAPI()
     descope = _descope(app)
 
-    async def editor(user: CurrentUser) -> User:
+    async def editor(user: CurrentUser, scopes: SecurityScopes) -> User:
         return user
 
     @app.get("/scoped")
@@ -65,9 +69,18 @@ def test_correct_routes_have_no_errors() -> None:
     RouteChecks().raise_on_errors(app)
 
 
-@pytest.mark.parametrize("dependency", [current_user, optional_user, require_roles("admin")])
-def test_scopes_that_the_plugin_does_not_check_are_an_error(dependency: object) -> None:
-    """OpenAPI would list them, and every signed-in user would pass."""
+async def _admin(user: CurrentUser) -> User:
+    return user
+
+
+_SESSIONS = TenantSessions(create_async_engine("postgresql+psycopg://localhost/app"), MetaData())
+
+
+@pytest.mark.parametrize(
+    "dependency", [current_user, optional_user, require_roles("admin"), _admin, _SESSIONS, _SESSIONS.__call__]
+)
+def test_cl03_scopes_that_no_dependency_reads_are_an_error(dependency: object) -> None:
+    """OpenAPI would list them, and every signed-in user would pass. So it is with the session of a database."""
     app, router = FastAPI(), APIRouter()
     guard = Security(dependency, scopes=["payouts.write", "payouts.read"])  # type: ignore[arg-type] # callable
     router.get("/payouts", dependencies=[guard])(nothing)
