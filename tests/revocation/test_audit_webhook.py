@@ -56,6 +56,14 @@ def test_rv07_any_other_signature_is_refused(signature: str) -> None:
     assert not is_signed(_BODY, signature, SECRET)
 
 
+@pytest.mark.parametrize(
+    "body", [b"[" * 500_000, b'{"a":' * 100_000, b"[1", b"\xff", b"[" + b"9" * 5000 + b"]"]
+)
+def test_rv07_unsigned_body_of_any_form_is_refused(body: bytes) -> None:
+    """It is parsed to compare its compact form, and can be nested deeper than a parser goes."""
+    assert not is_signed(body, _sign(b"another"), SECRET)
+
+
 _FORMS: dict[str, Callable[[bytes], bytes]] = {
     "the body": lambda body: body,
     "the body in base64": b64encode,

@@ -80,7 +80,7 @@ _SESSIONS = TenantSessions(create_async_engine("postgresql+psycopg://localhost/a
     "dependency", [current_user, optional_user, require_roles("admin"), _admin, _SESSIONS, _SESSIONS.__call__]
 )
 def test_cl03_scopes_that_no_dependency_reads_are_an_error(dependency: object) -> None:
-    """OpenAPI would list them, and every signed-in user would pass. So it is with the session of a database."""
+    """OpenAPI would list them, and every signed-in user would pass."""
     app, router = FastAPI(), APIRouter()
     guard = Security(dependency, scopes=["payouts.write", "payouts.read"])  # type: ignore[arg-type] # callable
     router.get("/payouts", dependencies=[guard])(nothing)
