@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
@@ -15,20 +16,18 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 
-from ._auth.core import build_core, monotonic_clock
+from ._auth.core_builder import CoreBuilder, monotonic_clock
 from ._refresh.memory_store import MemoryRefreshStore
 from ._refresh.store import RefreshStore
 from ._revocation.deny_list import Forget
 from ._telemetry.audit import AuditLog
 from ._telemetry.log_lines import EventLog
 from ._telemetry.recorder import Recorder
-from ._web.hooks import HookDecorators, require_sync
+from ._web.hooks import HookDecorators
 from ._web.middleware import DescopeMiddleware, ErrorMiddleware, MiddlewareParts
-from ._web.openapi import SessionScheme, oauth2_scheme
 from ._web.page_responses import PageResponses
-from ._web.routes.checks import RouteChecks
-from ._web.routes.openapi_document import complete_openapi
-from ._web.routes.router import LOGIN_BEHIND_AUTH
+from ._web.routes.checks import RouteChecks, reject_guarded_login
+from ._web.routes.openapi_document import OpenApiDocuments
 from ._web.scopes import Scope
 from ._web.web import build_web
 from .errors import ConfigurationError
@@ -124,37 +123,35 @@ class Descope(HookDecorators):
         self.settings = settings if settings is not None else DescopeSettings()
         if resource is not None:
             self.settings = self.settings.with_resource(resource)
-        self._recorder = _build_recorder(self.settings, clock, meter_provider, tracer_provider)
-        self.events.subscribe(self._recorder)
-        self._scopes = dict(scopes)
-        if render_page is not None:
-            require_sync(render_page, "render_page")
-        self._documented_apps: list[FastAPI] = []
-        self._forget: list[Forget] = []
-        self._route_checks = RouteChecks()
-        self._core = build_core(
+        recorder = _build_recorder(self.settings, clock, meter_provider, tracer_provider)
+        self.events.subscribe(recorder)
+        forget: list[Forget] = []
+        self._core_builder = CoreBuilder(
             self.settings,
             self.events,
             clock=clock,
             transport=transport,
-            store=refresh_store,
+            refresh_store=refresh_store,
             session_hooks=self._hooks.session,
             caller_hooks=self._hooks.caller,
-            forget=self._forget,
-            recorder=self._recorder,
+            forget=forget,
+            recorder=recorder,
         )
+        self._core = self._core_builder.build()
         web = build_web(
             self._core,
             self.settings,
             self.events,
             hooks=self._hooks,
             pages=PageResponses(texts, render_page),
-            scopes=self._scopes,
+            scopes=dict(scopes),
             lifespan=self.lifespan,
         )
         self.router, self.resource_router = web.router, web.resource_router
         self._handover, self._known_sessions = web.handover, web.request_auth.known_sessions
-        self._forget.append(self._known_sessions.forget)
+        forget.append(self._known_sessions.forget)
+        self._openapi_documents = OpenApiDocuments(self.settings, self._hooks.session, dict(scopes))
+        self._route_checks = RouteChecks()
         self.middleware_parts = MiddlewareParts(
             web.request_auth, web.error_responses, self._route_checks.raise_on_errors
         )
@@ -195,7 +192,7 @@ class Descope(HookDecorators):
             )
         if DescopeMiddleware in [cast("object", layer.cls) for layer in app.user_middleware]:
             raise ConfigurationError("Descope is already installed on this app")
-        _reject_guarded_login(app)
+        reject_guarded_login(app)
         app.include_router(self.router, prefix=prefix)
         if self.settings.resource is not None:  # matching one more router costs every request
             app.include_router(self.resource_router)
@@ -217,23 +214,7 @@ class Descope(HookDecorators):
         and for mounted apps, which have documents of their own. Otherwise their documents have Descope's
         default cookie names only.
         """
-        settings = self.settings
-        complete_openapi(
-            app,
-            session_cookie=settings.session_cookie,
-            refresh_cookie=settings.refresh_cookie,
-            session_hooks=self._hooks.session,
-            outer_apps=self._documented_apps,
-            oauth2=self._oauth2_scheme,
-            access_keys=settings.access_keys,
-        )
-        self._documented_apps.append(app)
-
-    def _oauth2_scheme(self, used: Iterable[str]) -> Mapping[str, object]:
-        """Return the OpenAPI scheme of inbound apps, with the scopes of the app and those that routes use."""
-        described = {name: scope.description for name, scope in self._scopes.items()}
-        scopes = dict.fromkeys(sorted(used), "") | described
-        return oauth2_scheme(f"{self.settings.base_url}/oauth2/v1/apps/{self.settings.project_id}", scopes)
+        self._openapi_documents.complete(app)
 
     @asynccontextmanager
     async def lifespan(self, app: object) -> AsyncGenerator[None]:
@@ -249,20 +230,15 @@ class Descope(HookDecorators):
                 lifespan, the requests fail instead.
         """
         if isinstance(app, FastAPI):  # the explicit form has not been checked yet
-            _reject_guarded_login(app)
+            reject_guarded_login(app)
         if isinstance(app, Starlette):
             self._route_checks.raise_on_errors(app)
         if self.settings.public_url is None:
             logger.warning("fastapi_descope: %s", _DEVELOPMENT_MODE)
-        warming = [
-            asyncio.create_task(each) for each in (self._core.verifier.warm(), self._core.revocations.ready())
-        ]
         try:
-            yield
+            async with self._core.warming():
+                yield
         finally:
-            for each in warming:
-                each.cancel()
-            await asyncio.gather(*warming, return_exceptions=True)
             await self.aclose()
 
     def ready(self) -> bool:
@@ -349,30 +325,16 @@ class Descope(HookDecorators):
             transport: Receives the calls to Descope.
             clock: Returns epoch seconds.
         """
-        store = MemoryRefreshStore(clock)
-        other = build_core(
-            self.settings,
-            self.events,
-            clock=clock,
-            transport=transport,
-            store=store,
-            session_hooks=self._hooks.session,
-            caller_hooks=self._hooks.caller,
-            forget=self._forget,
-            recorder=self._recorder,
+        builder = replace(
+            self._core_builder, clock=clock, transport=transport, refresh_store=MemoryRefreshStore(clock)
         )
-        former = self._core.replace(other)
+        former = self._core.replace(builder.build())
         self._known_sessions.bind(self._core)
         try:
             yield
         finally:
             self._core.replace(former)
             self._known_sessions.bind(self._core)
-
-
-def _reject_guarded_login(app: FastAPI) -> None:
-    if any(isinstance(each.dependency, SessionScheme) for each in app.router.dependencies):
-        raise ConfigurationError(LOGIN_BEHIND_AUTH)
 
 
 def _build_recorder(

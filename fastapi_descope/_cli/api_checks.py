@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
 
-from .._auth.core import build_api
+from .._auth.clients import build_api
 from .._tokens.jwks import parse_key_set
 from .._upstream.responses import ApiResponse
 from .._upstream.transport import Transport

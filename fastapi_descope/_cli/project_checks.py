@@ -3,10 +3,10 @@
 import time
 from collections.abc import Callable, Iterator
 
-from .._auth.core import Core, build_core
+from .._auth.core_builder import CoreBuilder
 from .._auth.credentials import Credentials
 from .._auth.project_cookies import CookieComparison, CookieDifference
-from .._refresh.memory_store import MemoryRefreshStore
+from .._auth.token_service import TokenService
 from .._refresh.store import RefreshResult
 from .._tokens.claims import looks_like_jwt
 from .._upstream.transport import Transport
@@ -55,25 +55,25 @@ async def check_project(
     """
     if not looks_like_jwt(refresh_token):
         return [fail("project.no_token", "the file does not contain a refresh token")]
-    store = MemoryRefreshStore(clock)
-    core = build_core(settings, EventBus(), clock=clock, transport=transport, store=store)
+    parts = CoreBuilder(settings, EventBus(), clock=clock, transport=transport)
     try:
-        response = await core.api.refresh(refresh_token)
+        response = await parts.api.refresh(refresh_token)
         result = RefreshResult(response.session_jwt, response.refresh_jwt or refresh_token)
-        pair, rejected = await _verify(core, result)
+        pair, rejected = await _verify(parts.tokens, result)
     except UpstreamError as error:
         return [_failure(error)]
     finally:
-        await core.aclose()
+        await parts.verifier.aclose()
+        await parts.api.aclose()
     differences = CookieComparison(settings).differences(response.fields)
     results = [_verdict(rejected), *_compared(differences, rejected)]
     return results if pair is None else [*results, _check_size(settings, pair, clock())]
 
 
-async def _verify(core: Core, result: RefreshResult) -> tuple[TokenPair | None, str]:
+async def _verify(tokens: TokenService, result: RefreshResult) -> tuple[TokenPair | None, str]:
     """Return the tokens, or None and why they are refused."""
     try:
-        return await core.tokens.verify(result), ""
+        return await tokens.verify(result), ""
     except InvalidUpstreamResponse as error:
         return None, error.reason
 

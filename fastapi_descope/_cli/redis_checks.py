@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from pydantic import SecretStr
 
-from .._auth.core import build_redis_store
+from .._auth.clients import build_redis_store
 from ..errors import ConfigurationError
 from ..events import EventBus
 from ..settings import DescopeSettings

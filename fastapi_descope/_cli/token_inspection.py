@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 
 from typing_extensions import override
 
-from .._auth.core import build_api, build_policy, build_verifier
+from .._auth.clients import build_api, build_policy, build_verifier
 from .._tokens.jwks import parse_key_set
 from .._tokens.jwks_cache import Fetch
 from ..errors import ConfigurationError, InvalidUpstreamResponse, TokenError, TokenReason, UpstreamUnavailable

@@ -16,6 +16,7 @@ from .._telemetry.log_once import LogOnce
 from ..errors import ConfigurationError
 from ..page_texts import PageTexts
 from ..pages import Page, RenderPage
+from .hooks import require_sync
 from .page_layout import STYLE_SOURCE, html_document, source_hash
 
 __all__ = ["PageResponses"]
@@ -45,13 +46,15 @@ class PageResponses:
         render: The app's function, or None for the built-in look.
 
     Raises:
-        ConfigurationError: There are no texts, or two of one language.
+        ConfigurationError: There are no texts, or two of one language, or ``render`` is async.
     """
 
     def __init__(self, texts: Sequence[PageTexts], render: RenderPage | None) -> None:
         languages = [each.language.lower() for each in texts]
         if not languages or len(set(languages)) < len(languages):
             raise ConfigurationError("texts: give one PageTexts for each language")
+        if render is not None:
+            require_sync(render, "render_page")
         self._texts = dict(zip(languages, texts, strict=True))
         self._render = render
         self._log_once = LogOnce()

@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from fastapi_descope import DescopeSettings
-from fastapi_descope._auth.core import build_core
+from fastapi_descope._auth.core_builder import CoreBuilder
 from fastapi_descope._auth.project_cookies import CookieComparison, CookieDifference
 from fastapi_descope._refresh.store import RefreshResult
 from fastapi_descope.emulator import CookieSettings, Emulator, Project
@@ -158,9 +158,9 @@ async def test_tokens_with_the_prefixed_names_are_verified() -> None:
         session_cookie_name="sid",
         refresh_cookie_name="rid",
     )
-    core = build_core(settings, EventBus(), transport=httpx.ASGITransport(emulator))
+    parts = CoreBuilder(settings, EventBus(), transport=httpx.ASGITransport(emulator))
     issued = emulator.issue("ada@acme.example", "acme")
 
-    pair = await core.tokens.verify(RefreshResult(issued.session_jwt, issued.refresh_jwt))
+    pair = await parts.tokens.verify(RefreshResult(issued.session_jwt, issued.refresh_jwt))
 
     assert pair.session.tenant_id == "acme"

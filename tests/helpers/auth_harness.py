@@ -7,7 +7,7 @@ from dataclasses import replace
 import httpx
 
 from fastapi_descope._auth.auth_result import AuthResult
-from fastapi_descope._auth.core import build_core
+from fastapi_descope._auth.core_builder import CoreBuilder
 from fastapi_descope._auth.credentials import Credentials
 from fastapi_descope._auth.session_gate import SessionHook
 from fastapi_descope._refresh.coordinator import Exchange, Verify
@@ -55,16 +55,17 @@ class AuthHarness:
             token_cache_size=token_cache_size,
             first_party_clients=tuple(first_party_clients),
         )
-        core = build_core(
+        parts = CoreBuilder(
             settings,
             bus,
             clock=self.clock,
             transport=httpx.ASGITransport(self.emulator),
             session_hooks=session_hooks,
         )
-        self.api = core.api
+        self.api = parts.api
+        core = parts.build()
         self.verifier = core.verifier
-        self.tokens = core.tokens
+        self.tokens = parts.tokens
         self.revocations = core.revocations
         self.coordinator = core.coordinator
         self.authenticator = core.authenticator

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 from weakref import WeakSet
 
+from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import RouteContext, iter_route_contexts
 from starlette.applications import Starlette
@@ -29,7 +30,12 @@ from .session import SessionRoutes
 from .social import SocialRoute
 from .webhook import WebhookRoute
 
-__all__ = ["RouteChecks", "check_routes", "dependants", "is_own"]
+__all__ = ["LOGIN_BEHIND_AUTH", "RouteChecks", "check_routes", "dependants", "is_own", "reject_guarded_login"]
+
+LOGIN_BEHIND_AUTH = (
+    "A dependency of the app requires a session for the login route too, so that no user can sign in. Protect"
+    " the app with Descope(app, protect=True) instead, which leaves the login open"
+)
 
 _OWN = (
     HandoverRoute,
@@ -66,6 +72,16 @@ class RouteChecks:
         for mistake in check_routes(app):
             raise ConfigurationError(mistake)
         self._correct.add(app)
+
+
+def reject_guarded_login(app: FastAPI) -> None:
+    """Check that the dependencies of the app itself leave the login open.
+
+    Raises:
+        ConfigurationError: One of them requires a session.
+    """
+    if any(isinstance(each.dependency, SessionScheme) for each in app.router.dependencies):
+        raise ConfigurationError(LOGIN_BEHIND_AUTH)
 
 
 def check_routes(app: Starlette) -> Iterator[str]:

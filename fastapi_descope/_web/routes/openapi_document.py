@@ -27,6 +27,7 @@ from ...errors import (
     TooManyAttempts,
     UpstreamUnavailable,
 )
+from ...settings import DescopeSettings
 from ..app_location import LOGOUT, RouteFinder, public_path
 from ..auth_scope import request_auth
 from ..csrf import SAFE_METHODS
@@ -44,11 +45,13 @@ from ..openapi import (
     REFRESH,
     SESSION,
     SESSION_SCHEME,
+    oauth2_scheme,
 )
 from ..requirements import Requirement
+from ..scopes import Scope as AppScope
 from .table import RouteRow, RouteTable
 
-__all__ = ["complete_openapi"]
+__all__ = ["OpenApiDocuments"]
 
 _Document = dict[str, Any]
 _Alternatives = Sequence[Mapping[str, Sequence[str]]]
@@ -69,56 +72,51 @@ _EXAMPLES: Mapping[str, DescopeError] = {
 _NO_VALUE = " The browser sends it by itself: enter no value, because a page cannot set this cookie."
 
 
-def complete_openapi(
-    app: FastAPI,
-    *,
-    session_cookie: str,
-    refresh_cookie: str,
-    session_hooks: Sequence[object],
-    outer_apps: Sequence[FastAPI],
-    oauth2: Callable[[Iterable[str]], Mapping[str, Any]],
-    access_keys: bool,
-) -> None:
-    """Make ``app.openapi()`` return the completed document.
+class OpenApiDocuments:
+    """Completes the documents of apps: of the app with the plugin, and of apps that it mounts.
 
     Args:
-        app: The app.
-        session_cookie: The name of the session cookie.
-        refresh_cookie: The name of the refresh cookie.
+        settings: The names of the cookies, the project, and whether a bearer can be an access key.
         session_hooks: The hooks that may refuse any session, with a 403.
-        outer_apps: Apps in which ``app`` may be mounted, and whose middleware may protect it.
-        oauth2: Returns the security scheme of applications with these scopes.
-        access_keys: Whether a bearer can be an access key.
+        scopes: The scopes of the app by name.
     """
-    if isinstance(app.openapi, _CompletedOpenApi):
-        return
-    cookies = {SESSION: session_cookie, REFRESH: refresh_cookie}
-    completed = _CompletedOpenApi(app, cookies, session_hooks, outer_apps, oauth2, access_keys=access_keys)
-    app.openapi = completed  # type: ignore[method-assign] # FastAPI documents this
-    for route in app.routes:
-        if isinstance(route, Route) and route.path == app.openapi_url:
-            route.app = _WithSignInUrl(route.app, app)
+
+    def __init__(
+        self, settings: DescopeSettings, session_hooks: Sequence[object], scopes: Mapping[str, AppScope]
+    ) -> None:
+        self.settings = settings
+        self.session_hooks = session_hooks
+        self.apps: list[FastAPI] = []
+        self._scopes = scopes
+
+    def complete(self, app: FastAPI) -> None:
+        """Make ``app.openapi()`` return the completed document.
+
+        The app may be mounted in one whose document was completed before, and which protects it.
+        """
+        if not isinstance(app.openapi, _CompletedOpenApi):
+            app.openapi = _CompletedOpenApi(app, self)  # type: ignore[method-assign] # FastAPI documents this
+            for route in app.routes:
+                if isinstance(route, Route) and route.path == app.openapi_url:
+                    route.app = _WithSignInUrl(route.app, app)
+        self.apps.append(app)
+
+    def oauth2_scheme(self, used: Iterable[str]) -> dict[str, Any]:
+        """Return the scheme of inbound apps, with the scopes of the app and those that routes use."""
+        described = {name: scope.description for name, scope in self._scopes.items()}
+        apps_url = f"{self.settings.base_url}/oauth2/v1/apps/{self.settings.project_id}"
+        return oauth2_scheme(apps_url, dict.fromkeys(sorted(used), "") | described)
 
 
 class _CompletedOpenApi:
     """Replaces ``app.openapi``. A document is completed once; FastAPI generates another for new routes."""
 
-    def __init__(
-        self,
-        app: FastAPI,
-        cookies: Mapping[str, str],
-        session_hooks: Sequence[object],
-        outer_apps: Sequence[FastAPI],
-        oauth2: Callable[[Iterable[str]], Mapping[str, Any]],
-        *,
-        access_keys: bool,
-    ) -> None:
+    def __init__(self, app: FastAPI, documents: OpenApiDocuments) -> None:
+        settings = documents.settings
         self._app = app
-        self._access_keys = access_keys
-        self._oauth2 = oauth2
-        self._cookies = cookies
-        self._session_hooks = session_hooks
-        self._outer_apps = outer_apps
+        self._documents = documents
+        self._access_keys = settings.access_keys
+        self._cookies = {SESSION: settings.session_cookie, REFRESH: settings.refresh_cookie}
         self._generate: Callable[[], _Document] = app.openapi
         self._completed: _Document | None = None
 
@@ -130,7 +128,7 @@ class _CompletedOpenApi:
         return _with_sign_in_link(document)
 
     def _complete(self, document: _Document) -> None:
-        rows = _rows_by_operation(_rows(self._app, self._outer_apps))
+        rows = _rows_by_operation(_rows(self._app, self._documents.apps))
         problem = _ProblemComponent(document)
         for path, method, operation in _operations(document):
             row = rows.get((path, method))
@@ -148,7 +146,7 @@ class _CompletedOpenApi:
             return ("401", "403", "429", "503") if is_limited else ("401", "403", "503")
         if row.is_optional:
             # Other sites may not send unsafe methods with the user's cookies.
-            may_refuse = self._session_hooks or method.upper() not in SAFE_METHODS
+            may_refuse = self._documents.session_hooks or method.upper() not in SAFE_METHODS
             return ("403", "503") if may_refuse else ("503",)
         return ()
 
@@ -158,7 +156,9 @@ class _CompletedOpenApi:
             schemes.pop(placeholder, None)
         security = [each for *_, operation in _operations(document) for each in operation.get("security", ())]
         if any(OAUTH2 in each for each in security):
-            schemes[OAUTH2] = self._oauth2(scope for each in security for scope in each.get(OAUTH2, ()))
+            schemes[OAUTH2] = self._documents.oauth2_scheme(
+                scope for each in security for scope in each.get(OAUTH2, ())
+            )
         if any(BEARER in each for each in security):
             schemes[BEARER] = dict(MACHINE_SCHEME if self._access_keys else BEARER_SCHEME)
         if any(SESSION in each for each in security):

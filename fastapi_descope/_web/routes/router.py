@@ -33,6 +33,7 @@ from ..app_location import (
 )
 from ..dependencies import current_session
 from ..openapi import PROBLEM_MEDIA_TYPE, REFRESH, RefreshCookie
+from .checks import LOGIN_BEHIND_AUTH
 from .handover import HandoverRoute
 from .login import LoginRoutes
 from .login_page import LoginPageRoute
@@ -51,12 +52,7 @@ from .session import SessionRoutes
 from .social import SocialRoute
 from .webhook import WebhookRoute
 
-__all__ = ["LOGIN_BEHIND_AUTH", "Lifespan", "Routes", "build_router"]
-
-LOGIN_BEHIND_AUTH = (
-    "A dependency of the app requires a session for the login route too, so that no user can sign in. Protect"
-    " the app with Descope(app, protect=True) instead, which leaves the login open"
-)
+__all__ = ["Lifespan", "Routes", "build_router"]
 
 _SESSION = [Depends(current_session)]
 _REFRESH_COOKIE = [Depends(RefreshCookie())]
@@ -345,7 +341,7 @@ def _add_session(router: APIRouter, routes: SessionRoutes) -> None:
 
 
 def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return error responses. ``complete_openapi`` adds their schema."""
+    """Return error responses. ``OpenApiDocuments`` adds their schema."""
     return {
         status: {"description": HTTPStatus(status).phrase, "content": {PROBLEM_MEDIA_TYPE: {}}}
         for status in statuses
