@@ -31,8 +31,9 @@ from .routes.login_page import LoginPageRoute
 from .routes.login_steps import LoginSteps
 from .routes.magic_link import MagicLinkRoutes
 from .routes.notp import NotpRoutes
+from .routes.plugin_router import Lifespan
 from .routes.resource import ProtectedResource
-from .routes.router import Lifespan, Routes, build_router
+from .routes.router import Routes, build_router
 from .routes.session import SessionRoutes
 from .routes.social import SocialRoute
 from .routes.webhook import WebhookRoute

@@ -1,20 +1,14 @@
 """The router: paths, endpoints, and their OpenAPI descriptions."""
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import APIRouter, Depends
-from fastapi.routing import APIRoute
 from starlette.responses import HTMLResponse
-from starlette.routing import Match
-from starlette.types import Receive, Scope, Send
-from typing_extensions import override
 
 from ..._upstream.login_options import LoginParams
-from ...errors import BadRequest, ConfigurationError, NotAuthenticated
 from ..app_location import (
     CALLBACK,
     HANDOVER,
@@ -28,17 +22,16 @@ from ..app_location import (
     NOTP,
     NOTP_SESSION,
     NOTP_START,
-    PluginRoute,
     social_route,
 )
 from ..dependencies import current_session
 from ..openapi import PROBLEM_MEDIA_TYPE, REFRESH, RefreshCookie
-from .checks import LOGIN_BEHIND_AUTH
 from .handover import HandoverRoute
 from .login import LoginRoutes
 from .login_page import LoginPageRoute
 from .magic_link import MagicLinkRoutes
 from .notp import NotpRoutes
+from .plugin_router import Lifespan, PluginRouter
 from .schemas import (
     HandoverOut,
     LinkSentOut,
@@ -52,16 +45,12 @@ from .session import SessionRoutes
 from .social import SocialRoute
 from .webhook import WebhookRoute
 
-__all__ = ["Lifespan", "Routes", "build_router"]
+__all__ = ["Routes", "build_router"]
 
 _SESSION = [Depends(current_session)]
 _REFRESH_COOKIE = [Depends(RefreshCookie())]
-_MAX_QUERY_BYTES = 8_192
 _TENANT = "A tenant id, or a work e-mail whose domain belongs to a tenant."
 _RETURN_TO = "The path at which the login ends; by default DESCOPE_POST_LOGIN_PATH."
-
-Lifespan = Callable[[Any], AbstractAsyncContextManager[None]]
-"""A lifespan; FastAPI calls it with the app, which may be of any class."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +73,7 @@ def build_router(routes: Routes, lifespan: Lifespan) -> APIRouter:
 
     ``lifespan`` runs with the lifespan of the app that includes the router.
     """
-    router = _SuffixRouter(lifespan)
+    router = PluginRouter(lifespan)
     if routes.page is not None:
         _add_page(router, routes.page)
     if routes.has_sso:
@@ -106,65 +95,8 @@ def build_router(routes: Routes, lifespan: Lifespan) -> APIRouter:
     return router
 
 
-class _SuffixRouter(APIRouter):
-    """A router that rejects other requests by the suffix of their path.
-
-    ``Descope(app)`` comes before the routes of the app, so every request is matched against this router
-    first. Trying eight patterns would cost a third of a plain route. A prefix, a mount and a root path change
-    the start of a path and never its end.
-    """
-
-    def __init__(self, lifespan: Lifespan) -> None:
-        super().__init__(lifespan=lifespan, tags=["Sign-in"])
-        self._frozen_length: int | None = None
-        self._suffixes: tuple[str, ...] = ()
-
-    def freeze(self) -> None:
-        """Start matching by suffix. A route that is added later switches it off again."""
-        self._frozen_length = len(self.routes)
-        self._suffixes = tuple({route.path for route in self.routes if isinstance(route, APIRoute)})
-
-    @override
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        if len(self.routes) == self._frozen_length and not scope["path"].endswith(self._suffixes):
-            return Match.NONE, {}
-        return super().matches(scope)
-
-
-class _PublicRoute(APIRoute):
-    """A route that must work without a session. It limits the length of its URL.
-
-    A ``NotAuthenticated`` here can only come from a dependency that the app added to the router. It would
-    redirect the browser to the login and loop, so it is reported as a configuration error.
-    """
-
-    @override
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if len(scope["query_string"]) > _MAX_QUERY_BYTES:  # before the query is parsed
-            raise BadRequest("The URL is too long")
-        try:
-            await super().handle(scope, receive, send)
-        except NotAuthenticated:
-            raise ConfigurationError(LOGIN_BEHIND_AUTH) from None
-
-
-def _add_public(
-    router: APIRouter, route: PluginRoute, endpoint: Callable[..., object], **options: Any
-) -> None:
-    """Add a route that must work without a session. ``options`` are those of ``add_api_route``."""
-    router.add_api_route(
-        route.path,
-        endpoint,
-        name=route.name,
-        methods=[route.method],
-        route_class_override=_PublicRoute,
-        **options,
-    )
-
-
-def _add_page(router: APIRouter, route: LoginPageRoute) -> None:
-    _add_public(
-        router,
+def _add_page(router: PluginRouter, route: LoginPageRoute) -> None:
+    router.add_public(
         LOGIN_PAGE,
         route.page,
         response_class=HTMLResponse,
@@ -173,10 +105,9 @@ def _add_page(router: APIRouter, route: LoginPageRoute) -> None:
     )
 
 
-def _add_social(router: APIRouter, each: SocialRoute) -> None:
+def _add_social(router: PluginRouter, each: SocialRoute) -> None:
     route = social_route(each.provider)
-    _add_public(
-        router,
+    router.add_public(
         route,
         each.login,
         status_code=HTTPStatus.SEE_OTHER,
@@ -185,9 +116,8 @@ def _add_social(router: APIRouter, each: SocialRoute) -> None:
     )
 
 
-def _add_sso(router: APIRouter, routes: LoginRoutes) -> None:
-    _add_public(
-        router,
+def _add_sso(router: PluginRouter, routes: LoginRoutes) -> None:
+    router.add_public(
         LOGIN,
         routes.login,
         status_code=HTTPStatus.SEE_OTHER,
@@ -196,9 +126,8 @@ def _add_sso(router: APIRouter, routes: LoginRoutes) -> None:
     )
 
 
-def _add_callback(router: APIRouter, routes: LoginRoutes) -> None:
-    _add_public(
-        router,
+def _add_callback(router: PluginRouter, routes: LoginRoutes) -> None:
+    router.add_public(
         CALLBACK,
         routes.callback,
         status_code=HTTPStatus.SEE_OTHER,
@@ -207,9 +136,8 @@ def _add_callback(router: APIRouter, routes: LoginRoutes) -> None:
     )
 
 
-def _add_magic_link(router: APIRouter, routes: MagicLinkRoutes) -> None:
-    _add_public(
-        router,
+def _add_magic_link(router: PluginRouter, routes: MagicLinkRoutes) -> None:
+    router.add_public(
         MAGIC_LINK,
         routes.send,
         status_code=HTTPStatus.ACCEPTED,
@@ -218,16 +146,14 @@ def _add_magic_link(router: APIRouter, routes: MagicLinkRoutes) -> None:
         openapi_extra=_body("email", "return_to"),
     )
     link = _query(state="The state of the login.", return_to=_RETURN_TO, t="The token of the link.")
-    _add_public(
-        router,
+    router.add_public(
         MAGIC_LINK_PAGE,
         routes.page,
         response_class=HTMLResponse,
         responses=_problems(400, 403),
         openapi_extra=link,
     )
-    _add_public(
-        router,
+    router.add_public(
         MAGIC_LINK_VERIFY,
         routes.verify,
         status_code=HTTPStatus.SEE_OTHER,
@@ -236,7 +162,7 @@ def _add_magic_link(router: APIRouter, routes: MagicLinkRoutes) -> None:
     )
 
 
-def _add_handover(router: APIRouter, route: HandoverRoute) -> None:
+def _add_handover(router: PluginRouter, route: HandoverRoute) -> None:
     fields = ("sessionJwt", "refreshJwt", "return_to")
     schema = {
         "type": "object",
@@ -244,8 +170,7 @@ def _add_handover(router: APIRouter, route: HandoverRoute) -> None:
         "required": list(fields[:2]),
     }
     body = {"required": True, "content": {"application/json": {"schema": schema}}}
-    _add_public(
-        router,
+    router.add_public(
         HANDOVER,
         route.create,
         response_model=HandoverOut,
@@ -254,17 +179,15 @@ def _add_handover(router: APIRouter, route: HandoverRoute) -> None:
     )
 
 
-def _add_notp(router: APIRouter, routes: NotpRoutes) -> None:
-    _add_public(
-        router,
+def _add_notp(router: PluginRouter, routes: NotpRoutes) -> None:
+    router.add_public(
         NOTP,
         routes.page,
         response_class=HTMLResponse,
         responses=_problems(400, 403, 502, 503),
         openapi_extra=_query(return_to=_RETURN_TO),
     )
-    _add_public(
-        router,
+    router.add_public(
         NOTP_START,
         routes.start,
         response_model=NotpStartOut,
@@ -273,8 +196,7 @@ def _add_notp(router: APIRouter, routes: NotpRoutes) -> None:
     pending: dict[int | str, dict[str, Any]] = {
         202: {"description": "Not confirmed yet", "model": NotpPendingOut}
     }
-    _add_public(
-        router,
+    router.add_public(
         NOTP_SESSION,
         routes.session,
         response_model=SessionOut,
@@ -283,11 +205,10 @@ def _add_notp(router: APIRouter, routes: NotpRoutes) -> None:
     )
 
 
-def _add_sign_out(router: APIRouter, routes: SessionRoutes) -> None:
+def _add_sign_out(router: PluginRouter, routes: SessionRoutes) -> None:
     # POST only, like every route that changes a session (CS-08).
     for route, endpoint in ((LOGOUT, routes.logout), (LOGOUT_ALL, routes.logout_all)):
-        _add_public(
-            router,
+        router.add_public(
             route,
             endpoint,
             status_code=HTTPStatus.NO_CONTENT,
@@ -296,7 +217,7 @@ def _add_sign_out(router: APIRouter, routes: SessionRoutes) -> None:
         )
 
 
-def _add_webhook(router: APIRouter, route: WebhookRoute) -> None:
+def _add_webhook(router: PluginRouter, route: WebhookRoute) -> None:
     router.add_api_route(
         "/descope/events",
         route.receive,
@@ -314,7 +235,7 @@ def _add_webhook(router: APIRouter, route: WebhookRoute) -> None:
     )
 
 
-def _add_session(router: APIRouter, routes: SessionRoutes) -> None:
+def _add_session(router: PluginRouter, routes: SessionRoutes) -> None:
     router.add_api_route(
         "/tenant/select",
         routes.select_tenant,
