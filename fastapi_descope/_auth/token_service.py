@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from hashlib import sha256
 
 from .._encoding import as_text
-from .._refresh.coordinator import Exchange, Verify
+from .._refresh.leased_exchange import Exchange, Verify
 from .._refresh.store import RefreshResult
 from .._tokens.claims import UnknownKey
 from .._tokens.verifier import TokenVerifier

@@ -1,51 +1,21 @@
 """Refresh coordination: one operation at a time per refresh token, and one result for all requests."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from hashlib import sha256
-from math import ceil
 
 from .._concurrency import SingleFlight
 from .._telemetry.instruments import REFRESH
-from .._telemetry.recorder import Measurement, Recorder
-from ..errors import (
-    InvalidUpstreamResponse,
-    SessionEnded,
-    TokenError,
-    TokenReason,
-    UpstreamError,
-    UpstreamRejected,
-    UpstreamUnavailable,
-)
-from ..events import EventBus, SuccessorReplayed
+from .._telemetry.recorder import Recorder
+from ..errors import SessionEnded, UpstreamUnavailable
+from ..events import EventBus
 from ..session import RefreshToken, TokenPair
-from .cache_policy import NEGATIVE_TTL, CachePolicy
 from .family import TokenFamily
-from .outcome import (
-    RESULTS,
-    Ended,
-    FlightResult,
-    Outcome,
-    RefreshNeeded,
-    Renewed,
-    SwitchFailed,
-    TooLarge,
-    Unavailable,
-    classify,
-)
-from .store import Lease, RefreshResult, RefreshStore
+from .leased_exchange import Exchange, LeasedExchange, Verify, measured
+from .outcome import Ended, FlightResult, Outcome, Renewed, SwitchFailed, Unavailable
+from .store import RefreshResult, RefreshStore
 
-__all__ = ["Exchange", "RefreshCoordinator", "Verify"]
-
-Exchange = Callable[[str], Awaitable[RefreshResult]]
-"""Exchanges a refresh token for a new pair: one call to Descope. Raises ``UpstreamError``."""
-
-Verify = Callable[[RefreshResult, RefreshToken], Awaitable[TokenPair]]
-"""Verifies the tokens of a result, which must be of the same user as the refresh token.
-
-Raises ``InvalidUpstreamResponse`` if they are not valid, with the reason ``expired`` if they are valid but
-expired and ``too_large`` if one is too long, and ``UpstreamUnavailable`` if no signing keys could be fetched.
-"""
+__all__ = ["RefreshCoordinator"]
 
 
 class RefreshCoordinator:
@@ -86,13 +56,18 @@ class RefreshCoordinator:
     ) -> None:
         self._store = store
         self._family = TokenFamily(store)
-        self._exchange = exchange
-        self._verify = verify
-        self._events = events
-        self._clock = clock
         self._recorder = recorder or Recorder()
-        self._cache_policy = CachePolicy(clock)
-        self._is_stale = is_stale
+        self._leased = LeasedExchange(
+            store=store,
+            family=self._family,
+            exchange=exchange,
+            verify=verify,
+            events=events,
+            clock=clock,
+            recorder=self._recorder,
+            is_stale=is_stale,
+            wait_timeout=wait_timeout,
+        )
         self._grace = grace
         self._wait_timeout = wait_timeout
         self._flights: SingleFlight[bytes, FlightResult] = SingleFlight()
@@ -109,7 +84,7 @@ class RefreshCoordinator:
         if self._flights.current(_key(refresh_token.text)) is None:
             return await self._refreshed(refresh_token)
         with self._recorder.measure(REFRESH, {"source": "joined"}) as measurement:
-            return _measured(await self._refreshed(refresh_token), measurement)
+            return measured(await self._refreshed(refresh_token), measurement)
 
     def start_refresh(self, refresh_token: RefreshToken) -> asyncio.Task[FlightResult]:
         """Start a refresh, or join the operation that is running for the token, and return its task.
@@ -117,7 +92,7 @@ class RefreshCoordinator:
         The task results in ``SwitchFailed`` if it is a tenant switch that failed. The state of the session is
         then unknown.
         """
-        return self._flights.start(_key(refresh_token.text), lambda: self._refresh(refresh_token))
+        return self._flights.start(_key(refresh_token.text), lambda: self._leased.refresh(refresh_token))
 
     async def switch(self, refresh_token: RefreshToken, exchange: Exchange, verify: Verify) -> TokenPair:
         """Replace the session's tokens with the pair that ``exchange`` returns, and return that pair.
@@ -141,7 +116,7 @@ class RefreshCoordinator:
         # No operation is running for this token: there is no await between the last check in current_token
         # and start.
         flight = self._flights.start(
-            _key(current), lambda: self._switch(refresh_token, current, exchange, verify)
+            _key(current), lambda: self._leased.switch(refresh_token, current, exchange, verify)
         )
         flight_result = await _join(flight)
         if isinstance(flight_result, Renewed):
@@ -210,7 +185,7 @@ class RefreshCoordinator:
 
         Tenant switches and logouts are included. Does not refresh.
         """
-        return await self._cached_outcome(refresh_token, refresh_token.text)
+        return await self._leased.cached_outcome(refresh_token, refresh_token.text)
 
     def mark_presented(self, token: str) -> None:
         """Record in the background that a browser has presented the refresh token ``token``.
@@ -231,149 +206,6 @@ class RefreshCoordinator:
             if not isinstance(flight_result, SwitchFailed):
                 return flight_result
 
-    # The methods below run as tasks of a SingleFlight, so cancelling a request does not cancel them.
-
-    async def _refresh(self, refresh_token: RefreshToken) -> Outcome:
-        with self._recorder.measure(REFRESH, {"source": "cached"}) as measurement:
-            return _measured(await self._cached_or_exchanged(refresh_token, measurement), measurement)
-
-    async def _cached_or_exchanged(self, refresh_token: RefreshToken, measurement: Measurement) -> Outcome:
-        token = refresh_token.text
-        acquired = await self._family.acquire_lease(token, self._wait_timeout)
-        while isinstance(acquired, RefreshResult):
-            outcome = await self._use_cached(refresh_token, acquired)
-            if isinstance(outcome, Renewed):
-                session = outcome.pair.session
-                if self._is_stale(session.user.id, session.issued_at):
-                    outcome = RefreshNeeded(outcome.pair.refresh.text)
-            if not isinstance(outcome, RefreshNeeded):
-                if acquired.delivered and isinstance(outcome, Renewed):
-                    self._events.emit(SuccessorReplayed(refresh_token.subject, refresh_token.actor))
-                return outcome
-            if outcome.token == token:
-                acquired = await self._family.acquire_if_unchanged(token, self._wait_timeout, cached=acquired)
-            else:
-                token = outcome.token
-                acquired = await self._family.acquire_lease(token, self._wait_timeout)
-        if acquired is None:
-            return self._emit_outcome(UpstreamUnavailable())
-        measurement.attributes["source"] = "exchanged"
-        return await self._refresh_with_lease(refresh_token, token, acquired)
-
-    async def _refresh_with_lease(self, refresh_token: RefreshToken, token: str, lease: Lease) -> Outcome:
-        exchanged, result = await self._exchange_and_verify(
-            refresh_token, token, self._exchange, self._verify
-        )
-        outcome = self._emit_outcome(exchanged)
-        result = self._cache_policy.result_to_cache(exchanged, result, outcome)
-        ttl = self._cache_policy.ttl(token, result, outcome)
-        if await self._store.complete(token, lease, result, ttl):
-            return outcome
-        # The lease was lost: to a logout, or to a process that took over because this one was slow. The
-        # result of that process counts (RF-05).
-        cached = await self._cached_outcome(refresh_token, token)
-        if cached is None and isinstance(outcome, Renewed):
-            cached = await self._wait_for_new_holder(refresh_token, token, result, ttl)
-        if isinstance(cached, Ended):
-            # The response to the logout has cleared the cookies, and a login may have followed.
-            return Ended(superseded=True)
-        return cached or (Unavailable() if isinstance(outcome, Ended) else outcome)
-
-    async def _wait_for_new_holder(
-        self, refresh_token: RefreshToken, token: str, result: RefreshResult | None, ttl: float
-    ) -> Outcome | None:
-        """Wait for the process that took over the lease and return its outcome.
-
-        If it has none, store our result and return None: otherwise our new pair would be lost (RF-04).
-        """
-        acquired = await self._family.acquire_lease(token, self._wait_timeout, ignore_cached=True)
-        cached = await self._cached_outcome(refresh_token, token)
-        if isinstance(acquired, Lease):
-            await self._store.complete(token, acquired, None if cached else result, ttl)
-        return cached
-
-    async def _switch(
-        self, refresh_token: RefreshToken, current: str, exchange: Exchange, verify: Verify
-    ) -> FlightResult:
-        try:
-            token, lease = await self._family.acquire_current(current, self._wait_timeout)
-        except SessionEnded:
-            return Ended()
-        except UpstreamUnavailable as error:
-            return SwitchFailed(error)
-        exchanged, result = await self._exchange_and_verify(refresh_token, token, exchange, verify)
-        outcome = Renewed(exchanged) if isinstance(exchanged, TokenPair) else SwitchFailed(exchanged)
-        ttl = self._cache_policy.ttl(token, result, outcome)
-        if await self._store.complete(token, lease, result, ttl):
-            return outcome
-        if isinstance(outcome, SwitchFailed):
-            # Without the lease, a rejection may only mean that the new holder has spent the token (RF-05).
-            is_rejection = isinstance(outcome.error, UpstreamRejected)
-            return SwitchFailed(UpstreamUnavailable()) if is_rejection else outcome
-        latest = await self._family.latest_result(token)
-        return Ended() if latest is not None and latest.is_ended else outcome
-
-    async def _exchange_and_verify(
-        self, refresh_token: RefreshToken, token: str, exchange: Exchange, verify: Verify
-    ) -> tuple[TokenPair | UpstreamError, RefreshResult | None]:
-        """Return the verified pair or the error, and the result to cache, if any."""
-        try:
-            result = await exchange(token)
-        except UpstreamError as error:
-            return error, None
-        except TokenError:  # a cached token, stored unverified, that no header can carry
-            return InvalidUpstreamResponse("refresh_token"), None
-        try:
-            pair = await verify(result, refresh_token)
-        # No keys could be fetched, or our clock is wrong. If Descope rotated, the old token is spent and this
-        # result is the only copy of the new one. So it is cached, and verified when it is read.
-        except UpstreamUnavailable as error:
-            return error, result
-        except InvalidUpstreamResponse as error:
-            return error, self._cache_policy.with_delayed_refresh(result) if _is_genuine(error) else None
-        if self._cache_policy.is_nearly_expired(pair.session):
-            return pair, self._cache_policy.with_delayed_refresh(result)
-        return pair, result
-
-    async def _use_cached(
-        self, refresh_token: RefreshToken, cached: RefreshResult
-    ) -> Outcome | RefreshNeeded:
-        """Return the outcome of a cached result, or ``RefreshNeeded`` if it cannot be used.
-
-        If the cached session token has expired, the family's latest token must be exchanged: older ones may
-        be spent.
-        """
-        if cached.retry_at is not None:
-            return Unavailable(max(1, ceil(cached.retry_at - self._clock())))
-        if cached.refresh_jwt and cached.refresh_jwt != refresh_token.text:
-            cached = await self._family.latest_result(cached.refresh_jwt) or cached
-        if cached.is_ended:
-            return Ended(cached.superseded)
-        try:
-            return Renewed(await self._verify(cached, refresh_token))
-        except UpstreamUnavailable as error:
-            return Unavailable(error.retry_after)
-        except InvalidUpstreamResponse as error:
-            delay = (cached.refresh_at or 0) - self._clock()
-            if _is_genuine(error) and 0 < delay <= NEGATIVE_TTL:  # see CachePolicy.with_delayed_refresh
-                return TooLarge() if error.reason == TokenReason.TOO_LARGE else Unavailable(ceil(delay))
-            return RefreshNeeded((_is_genuine(error) and cached.refresh_jwt) or refresh_token.text)
-
-    async def _cached_outcome(self, refresh_token: RefreshToken, token: str) -> Outcome | None:
-        latest = await self._family.latest_result(token)
-        outcome = None if latest is None else await self._use_cached(refresh_token, latest)
-        return None if isinstance(outcome, RefreshNeeded) else outcome
-
-    def _emit_outcome(self, exchanged: TokenPair | UpstreamError) -> Outcome:
-        outcome, event = classify(exchanged)
-        self._events.emit(event)
-        return outcome
-
-
-def _measured(outcome: Outcome, measurement: Measurement) -> Outcome:
-    measurement.attributes["result"] = RESULTS[type(outcome)]
-    return outcome
-
 
 async def _join(flight: asyncio.Task[FlightResult]) -> FlightResult:
     """Wait for a flight and return its result; cancelling the caller does not cancel the flight.
@@ -382,12 +214,6 @@ async def _join(flight: asyncio.Task[FlightResult]) -> FlightResult:
     """
     await asyncio.wait((flight,))
     return Unavailable() if flight.cancelled() else flight.result()
-
-
-# With rotation, the refresh token of such a response is the only one that Descope still accepts.
-def _is_genuine(error: InvalidUpstreamResponse) -> bool:
-    """Return whether the response may be Descope's although its session token cannot be used."""
-    return error.reason in {TokenReason.EXPIRED, TokenReason.TOO_LARGE}
 
 
 def _key(token: str) -> bytes:

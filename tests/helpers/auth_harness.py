@@ -10,7 +10,7 @@ from fastapi_descope._auth.auth_result import AuthResult
 from fastapi_descope._auth.core_builder import CoreBuilder
 from fastapi_descope._auth.credentials import Credentials
 from fastapi_descope._auth.session_gate import SessionHook
-from fastapi_descope._refresh.coordinator import Exchange, Verify
+from fastapi_descope._refresh.leased_exchange import Exchange, Verify
 from fastapi_descope._refresh.store import RefreshResult
 from fastapi_descope.emulator import Clock, Emulator, JwtPair, Project
 from fastapi_descope.events import Event, EventBus

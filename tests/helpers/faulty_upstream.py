@@ -10,7 +10,7 @@ from enum import Enum
 
 from typing_extensions import override
 
-from fastapi_descope._refresh.coordinator import Exchange
+from fastapi_descope._refresh.leased_exchange import Exchange
 from fastapi_descope._refresh.store import RefreshResult
 from fastapi_descope.errors import DescopeError, InvalidUpstreamResponse, RateLimited, UpstreamUnavailable
 from tests.helpers.event_loop import run_ready

@@ -8,7 +8,8 @@ import asyncio
 
 from typing_extensions import override
 
-from fastapi_descope._refresh.coordinator import Exchange, RefreshCoordinator, Verify
+from fastapi_descope._refresh.coordinator import RefreshCoordinator
+from fastapi_descope._refresh.leased_exchange import Exchange, Verify
 from fastapi_descope._refresh.memory_store import MemoryRefreshStore
 from fastapi_descope._refresh.store import Lease, RefreshResult, RefreshStore
 from fastapi_descope.errors import (
