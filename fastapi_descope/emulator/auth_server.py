@@ -7,9 +7,10 @@ from dataclasses import replace
 
 from .access_keys import bound_user, session_end, usable_key
 from .api_errors import ApiError
-from .directory import SeedIdp, SeedUser
-from .logins import ConfirmedLogin, Login
+from .directory import SeedUser
+from .logins import ConfirmedLogin
 from .project import Project
+from .refresh_policy import RefreshPolicy
 from .signing import KeyRing, SigningKey
 from .token_families import EndReason, RefreshTokenRecord, TokenFamilies, TokenFamily
 from .tokens import AccessKeySession, ClaimsBuilder, IssuedTokens, LoginRecord, Principal, SignIn, rfc3339
@@ -62,16 +63,14 @@ class AuthServer:
         login, user = confirmed.login, self._current_user(confirmed)
         if login.options.revoke_other_sessions:
             self._families.revoke_all(user.user_id)
-        proved = user.amr if login.method == "sso" else (login.method,)
-        mfa = ("mfa",) if login.options.mfa else ()
         principal = Principal(
             user,
-            self._initial_tenant(login, user),
-            tuple(dict.fromkeys((*login.amr, *proved, *mfa))),
+            login.initial_tenant(user, self.project),
+            login.proved_amr(user),
             step_up=login.options.step_up,
             custom_claims=login.options.custom_claims,
         )
-        sign_in = SignIn(not self.has_signed_in(user), _sso_id(login), _idp(login, user))
+        sign_in = login.sign_in(user, is_first=not self.has_signed_in(user))
         return self.start_session(principal, extra_claims=extra_claims, sign_in=sign_in)
 
     def _current_user(self, confirmed: ConfirmedLogin) -> SeedUser:
@@ -193,7 +192,12 @@ class AuthServer:
             ApiError: The token is not usable, or its user is gone or disabled.
         """
         record = self._find_current(token)
-        return Principal(self._owner(record), record.tenant, record.family.amr, actor=record.family.actor)
+        return Principal(
+            self._policy.owner(record.family),
+            record.tenant,
+            record.family.amr,
+            actor=record.family.actor,
+        )
 
     def extra_claims(self, token: str) -> Mapping[str, object]:
         """Return the claims that are copied into every session JWT of the token's family.
@@ -229,8 +233,8 @@ class AuthServer:
 
     def active_sessions(self) -> tuple[TokenFamily, ...]:
         """Return the families whose newest refresh token is valid, oldest first."""
-        active = self._families.active(self._clock())
-        return tuple(each for each in active if self.keys.has_kid(each.kid) and not self._is_idle(each))
+        active, policy = self._families.active(self._clock()), self._policy
+        return tuple(each for each in active if self.keys.has_kid(each.kid) and not policy.is_idle(each))
 
     def revoke_session(self, family_id: str) -> bool:
         """End an active family by its id. Returns False if there is none."""
@@ -249,78 +253,41 @@ class AuthServer:
         """
         claims = self.keys.verify(token)
         if claims is None or claims.get("drn") != ClaimsBuilder(self.project, self.base_url).session_drn:
-            raise self._invalid_token()
+            raise self._policy.invalid_token()
         exp, iat = claims["exp"], claims["iat"]
         if not isinstance(exp, int) or not isinstance(iat, int) or self._clock() >= exp:
-            raise self._invalid_token()
+            raise self._policy.invalid_token()
         return claims | {"exp": rfc3339(exp), "iat": rfc3339(iat)}
 
-    def _initial_tenant(self, login: Login, user: SeedUser) -> str | None:
-        """Return the current tenant after a sign-in, unless the user has left it in the meantime."""
-        if (
-            login.tenant is not None
-            and self.project.assumptions.sso_sets_tenant
-            and login.tenant.id in user.tenants
-        ):
-            return login.tenant.id
-        return self.project.default_tenant(user)
-
-    def _invalid_token(self, message: str = "Failed to validate invalid JWT for any token") -> ApiError:
-        return ApiError.bad_token(message, self.project.assumptions.revoked_status)
-
-    def _token_reused(self) -> ApiError:
-        return ApiError.family_invalidated(self.project.assumptions.reuse_status)
+    @property
+    def _policy(self) -> RefreshPolicy:
+        return RefreshPolicy(self.project, self._clock())
 
     def _find_live(self, token: str) -> RefreshTokenRecord:
         """Return the record of a token whose family is active.
 
         Raises:
-            ApiError: The token is unknown, expired or idle (E061005), revoked (E064001), or its family was
-                ended by a reuse (E064006).
+            ApiError: As for ``RefreshPolicy.check_active``.
         """
         record = self._families.find(token)
         if record is None or not self.keys.has_kid(record.kid):
-            raise self._invalid_token()
-        if record.family.end_reason is EndReason.REUSE:
-            raise self._token_reused()
-        if record.family.end_reason is EndReason.LOGOUT:
-            raise ApiError.logged_out(self.project.assumptions.revoked_status)
-        if self._clock() >= record.family.ends_at:
-            raise self._invalid_token("The refresh token has expired")
-        if self._is_idle(record.family):
-            raise self._invalid_token("The session was inactive for too long")
+            raise self._policy.invalid_token()
+        self._policy.check_active(record.family)
         return record
 
     def _find_current(self, token: str) -> RefreshTokenRecord:
         record = self._find_live(token)
-        if self._is_replaced(record):
-            raise self._token_reused()
+        if self._policy.is_replaced(record):
+            raise self._policy.token_reused()
         return record
 
     def _find_for_renewal(self, token: str) -> tuple[RefreshTokenRecord, SeedUser]:
         """Return the record and user of a token. A replaced token may be stolen, so it ends its family."""
         record = self._find_live(token)
-        if self._is_replaced(record):
+        if self._policy.is_replaced(record):
             record.family.end_reason = EndReason.REUSE
-            raise self._token_reused()
-        return record, self._owner(record)
-
-    def _is_idle(self, family: TokenFamily) -> bool:
-        limit = self.project.inactivity_seconds
-        return limit > 0 and self._clock() - family.last_used > limit
-
-    def _is_replaced(self, record: RefreshTokenRecord) -> bool:
-        replaced_at = record.replaced_at
-        # abs(): moving the clock back does not extend the grace period.
-        return replaced_at is not None and abs(self._clock() - replaced_at) >= self.project.reuse_grace
-
-    def _owner(self, record: RefreshTokenRecord) -> SeedUser:
-        user = self.project.find_user(record.family.user_id)
-        if user is None:
-            raise ApiError.unknown_user()
-        if user.is_disabled:
-            raise self._invalid_token("The user is disabled")
-        return user
+            raise self._policy.token_reused()
+        return record, self._policy.owner(record.family)
 
     def _renew(
         self, record: RefreshTokenRecord, user: SeedUser, tenant: str | None, *, new_refresh: bool
@@ -373,13 +340,3 @@ class AuthServer:
         token = self.keys.sign(claims)
         self._families.add(token, RefreshTokenRecord(family, principal.tenant, self.keys.kid), now)
         return token
-
-
-def _sso_id(login: Login) -> str:
-    """Return the id of the SSO configuration of a sign-in."""
-    return login.sso_id or (login.tenant.default_sso_id if login.tenant else "")
-
-
-def _idp(login: Login, user: SeedUser) -> SeedIdp | None:
-    """Return what the identity provider of an SSO sign-in sent. That of a social sign-in is empty."""
-    return {"sso": user.idp, "oauth": SeedIdp()}.get(login.method)

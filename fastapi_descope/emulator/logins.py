@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from typing import Generic, Literal, TypeVar
 
-from .directory import SeedTenant, SeedUser
+from .directory import SeedIdp, SeedTenant, SeedUser
 from .inbound_tokens import InboundGrant
 from .project import Project
+from .tokens import SignIn
 
 __all__ = [
     "ConfirmedLogin",
@@ -128,6 +129,27 @@ class Login:
         """Return whether a user with this e-mail address may confirm the sign-in."""
         is_enforced = self.initiated_email and project.assumptions.enforces_initiated_email
         return not is_enforced or email.lower() == self.initiated_email.lower()
+
+    def initial_tenant(self, user: SeedUser, project: Project) -> str | None:
+        """Return the current tenant after the sign-in, unless the user has left it in the meantime."""
+        tenant = self.tenant if project.assumptions.sso_sets_tenant else None
+        if tenant is not None and tenant.id in user.tenants:
+            return tenant.id
+        return project.default_tenant(user)
+
+    def proved_amr(self, user: SeedUser) -> tuple[str, ...]:
+        """Return the authentication methods that the user has completed with the sign-in."""
+        proved = user.amr if self.method == "sso" else (self.method,)
+        mfa = ("mfa",) if self.options.mfa else ()
+        return tuple(dict.fromkeys((*self.amr, *proved, *mfa)))
+
+    def sign_in(self, user: SeedUser, *, is_first: bool) -> SignIn:
+        """Return the facts of the sign-in that its response contains.
+
+        An SSO sign-in has what the identity provider sent. For a social one that is empty.
+        """
+        sso_id = self.sso_id or (self.tenant.default_sso_id if self.tenant else "")
+        return SignIn(is_first, sso_id, {"sso": user.idp, "oauth": SeedIdp()}.get(self.method))
 
     def roles_of(self, user: SeedUser) -> tuple[str, ...]:
         """Return the roles that the user would have in the session."""
