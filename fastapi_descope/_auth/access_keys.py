@@ -2,12 +2,12 @@
 
 import math
 import re
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 
 from .._concurrency import SingleFlight
+from .._lru_dict import LruDict
 from .._tokens.verifier import TokenVerifier
 from .._upstream.api import DescopeApi
 from ..callers import Machine
@@ -105,9 +105,8 @@ class AccessKeys:
         self._clock = clock
         self._monotonic = monotonic
         self._leeway = leeway
-        self._cache_size = cache_size
-        self._machines: OrderedDict[bytes, KnownMachine] = OrderedDict()
-        self._failures: OrderedDict[bytes, _Failure] = OrderedDict()
+        self._machines = LruDict[bytes, KnownMachine](cache_size)
+        self._failures = LruDict[bytes, _Failure](cache_size)
         self._exchanges: SingleFlight[bytes, KnownMachine | _Failure] = SingleFlight()
         self._limits = AttemptLimits(monotonic)
 
@@ -172,20 +171,13 @@ class AccessKeys:
             seconds = error.retry_after if isinstance(error, UpstreamUnavailable) else _NO_VERDICT_SECONDS
             return self._remember_failure(digest, is_refusal=False, seconds=seconds)
         self._events.emit(AccessKeyExchanged(machine.id, machine.subject, machine.tenant_id))
-        return self._remember_machine(digest, KnownMachine(machine, session, self._verifier.epoch))
-
-    def _remember_machine(self, digest: bytes, known: KnownMachine) -> KnownMachine:
-        self._machines[digest] = known
-        self._machines.move_to_end(digest)
-        if len(self._machines) > self._cache_size:
-            self._machines.popitem(last=False)
+        known = KnownMachine(machine, session, self._verifier.epoch)
+        self._machines.put(digest, known)
         return known
 
     def _remember_failure(self, digest: bytes, *, is_refusal: bool, seconds: float) -> _Failure:
-        failure = self._failures[digest] = _Failure(is_refusal, self._monotonic() + seconds)
-        self._failures.move_to_end(digest)
-        if len(self._failures) > self._cache_size:
-            self._failures.popitem(last=False)
+        failure = _Failure(is_refusal, self._monotonic() + seconds)
+        self._failures.put(digest, failure)
         return failure
 
     def _limited(self, limit: Callable[[Attempt], None], attempt: Attempt) -> None:

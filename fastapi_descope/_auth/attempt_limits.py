@@ -1,7 +1,6 @@
 """The limits on attempts with access keys that Descope refuses."""
 
 import math
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
@@ -17,12 +16,11 @@ _NETWORK_BITS = 64
 """A client with IPv6 can choose among the addresses of such a network."""
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Attempt:
-    """One attempt of a client. ``started_at`` counts from its start on."""
+    """One attempt of a client, or of an unknown one."""
 
     client: str | None
-    started_at: float = 0.0
 
 
 class AttemptLimits:
@@ -38,7 +36,7 @@ class AttemptLimits:
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
-        self._attempts: deque[Attempt] = deque()
+        self._started_at: dict[Attempt, float] = {}  # oldest first
 
     def attempt(self, address: str | None) -> Attempt:
         """Return an attempt that has not begun.
@@ -58,11 +56,11 @@ class AttemptLimits:
         """
         self._forget_old()
         if attempt.client is not None:
-            same = [each for each in self._attempts if each.client == attempt.client]
+            same = [at for each, at in self._started_at.items() if each.client == attempt.client]
             if len(same) >= _PER_CLIENT:
                 raise TooManyAttempts(self._seconds_left(same[0]))
-        if len(self._attempts) >= _TOTAL:
-            raise UpstreamUnavailable(self._seconds_left(self._attempts[0]))
+        if len(self._started_at) >= _TOTAL:
+            raise UpstreamUnavailable(self._seconds_left(next(iter(self._started_at.values()))))
 
     def start(self, attempt: Attempt) -> None:
         """Begin the attempt, which counts from now on.
@@ -72,21 +70,20 @@ class AttemptLimits:
             UpstreamUnavailable: All clients together have reached theirs.
         """
         self.check(attempt)
-        attempt.started_at = self._monotonic()
-        self._attempts.append(attempt)
+        self._started_at[attempt] = self._monotonic()
 
     def withdraw(self, attempt: Attempt) -> None:
         """Stop counting the attempt: it succeeded, or Descope gave no verdict on it."""
-        if attempt in self._attempts:
-            self._attempts.remove(attempt)
+        self._started_at.pop(attempt, None)
 
     def _forget_old(self) -> None:
         now = self._monotonic()
-        while self._attempts and now - self._attempts[0].started_at >= _WINDOW_SECONDS:
-            self._attempts.popleft()
+        old = [each for each, at in self._started_at.items() if now - at >= _WINDOW_SECONDS]
+        for each in old:
+            del self._started_at[each]
 
-    def _seconds_left(self, attempt: Attempt) -> int:
-        return math.ceil(attempt.started_at + _WINDOW_SECONDS - self._monotonic())
+    def _seconds_left(self, started_at: float) -> int:
+        return math.ceil(started_at + _WINDOW_SECONDS - self._monotonic())
 
 
 def _client(address: str) -> str:

@@ -1,11 +1,11 @@
 """nOTP sign-ins: the user confirms on their phone, and the browser polls for the session."""
 
 import math
-from collections import OrderedDict
 from collections.abc import Callable
 from hashlib import sha256
 
 from .._concurrency import SingleFlight
+from .._lru_dict import LruDict
 from .._telemetry.log_once import LogOnce
 from .._upstream.api import DescopeApi
 from .._upstream.login_options import LoginOptions
@@ -113,7 +113,7 @@ class _PollSchedule:
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
-        self._due: OrderedDict[bytes, float] = OrderedDict()
+        self._due = LruDict[bytes, float](_MAX_REFERENCES)
 
     def is_due(self, key: bytes) -> bool:
         """Return whether the sign-in may be polled now."""
@@ -125,14 +125,8 @@ class _PollSchedule:
 
     def postpone(self, key: bytes) -> None:
         """Allow the next poll a second from now."""
-        self._set(key, self._monotonic() + POLL_SECONDS)
+        self._due.put(key, self._monotonic() + POLL_SECONDS)
 
     def end(self, key: bytes) -> None:
         """Allow no further poll."""
-        self._set(key, math.inf)
-
-    def _set(self, key: bytes, due: float) -> None:
-        self._due[key] = due
-        self._due.move_to_end(key)
-        while len(self._due) > _MAX_REFERENCES:
-            self._due.popitem(last=False)
+        self._due.put(key, math.inf)

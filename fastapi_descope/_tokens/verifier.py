@@ -1,13 +1,13 @@
 """The verifier of session and refresh tokens, with its cache of verified tokens."""
 
 import random
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar, cast
 
 from .._concurrency import Pacer
+from .._lru_dict import LruDict
 from ..callers import Delegate, Machine
 from ..errors import TokenError, TokenExpired, TokenReason, UpstreamUnavailable
 from ..events import EventBus
@@ -44,8 +44,7 @@ class TokenCache(Generic[T]):
     # TV-18. One encoding per token: TV-03. Two sessions of one user are two entries: TN-10.
 
     def __init__(self, size: int) -> None:
-        self._size = size
-        self._entries: OrderedDict[bytes, _Entry[T]] = OrderedDict()
+        self._entries = LruDict[bytes, _Entry[T]](size)
 
     def get(self, digest: bytes, now: float) -> T | None:
         """Return the cached value, or None if the token is unknown.
@@ -63,9 +62,7 @@ class TokenCache(Generic[T]):
 
     def put(self, digest: bytes, value: T, *, expires_at: float, subject: str) -> None:
         """Cache the ``value`` of a verified token until ``expires_at`` (epoch seconds)."""
-        self._entries[digest] = _Entry(value, expires_at, subject)
-        if len(self._entries) > self._size:
-            self._entries.popitem(last=False)
+        self._entries.put(digest, _Entry(value, expires_at, subject))
 
     def clear(self) -> None:
         """Remove every entry."""

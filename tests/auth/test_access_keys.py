@@ -2,12 +2,12 @@
 
 import asyncio
 import gc
-from collections import OrderedDict, deque
 from hashlib import sha256
 
 import pytest
 
 from fastapi_descope._auth.access_keys import AccessKeys, looks_like_access_key
+from fastapi_descope._lru_dict import LruDict
 from fastapi_descope.emulator import AccessKey, Project
 from fastapi_descope.errors import InvalidAccessKey, TokenError, TooManyAttempts
 from fastapi_descope.events import AccessKeyExchanged, Event, EventBus
@@ -178,7 +178,7 @@ def _texts_in_memory(root: object) -> set[str | bytes]:
     return texts
 
 
-_CONTAINERS = {dict, list, tuple, deque, OrderedDict}
+_CONTAINERS = {dict, list, tuple, LruDict}
 _MODULES = {
     "fastapi_descope._auth.access_keys",
     "fastapi_descope._auth.attempt_limits",

@@ -1,4 +1,4 @@
-"""Reads the fields of a small request body: a URL-encoded form or a JSON object."""
+"""Reads bodies of limited length, and the fields of small ones: a URL-encoded form or a JSON object."""
 
 from collections.abc import Mapping
 from urllib.parse import parse_qsl, urlencode
@@ -9,10 +9,25 @@ from starlette.requests import Request
 from ..._encoding import parse_strict_json
 from ...errors import BadRequest
 
-__all__ = ["read_fields"]
+__all__ = ["read_body", "read_fields"]
 
 _MAX_BYTES = 8_192
 _MAX_FIELDS = 16
+
+
+async def read_body(request: Request, max_bytes: int) -> bytes | None:
+    """Return the body, or None if it is longer than ``max_bytes``: the rest of it is not read.
+
+    Raises:
+        RuntimeError: the body was read before.
+        ClientDisconnect: the client sends no more of it.
+    """
+    body = bytearray()
+    async for chunk in request.stream():
+        if len(body) + len(chunk) > max_bytes:
+            return None
+        body += chunk
+    return bytes(body)
 
 
 async def read_fields(request: Request, *, max_bytes: int = _MAX_BYTES) -> Mapping[str, str]:
@@ -36,19 +51,13 @@ async def read_fields(request: Request, *, max_bytes: int = _MAX_BYTES) -> Mappi
 
 
 async def _body(request: Request, max_bytes: int) -> bytes:
-    body = bytearray()
     try:
-        async for chunk in request.stream():
-            body += _bounded(chunk, max_bytes - len(body))
-    except RuntimeError:  # Starlette raises it if the stream was consumed already
-        return _bounded(_parsed_form(request), max_bytes)
-    return bytes(body)
-
-
-def _bounded(part: bytes, left: int) -> bytes:
-    if len(part) > left:
+        body = await read_body(request, max_bytes)
+    except RuntimeError:
+        body = _parsed_form(request)
+    if body is None or len(body) > max_bytes:
         raise BadRequest("The request is too large")
-    return part
+    return body
 
 
 def _parsed_form(request: Request) -> bytes:

@@ -12,6 +12,7 @@ from ..._revocation.audit_webhook import AuditEvent, is_signed, parse_events
 from ...events import EventBus, UserChanged, UserRevoked, WebhookRefused
 from ..error_responses import NO_STORE
 from ..public_endpoints import public
+from .body import read_body
 
 __all__ = ["WebhookRoute"]
 
@@ -87,13 +88,8 @@ class WebhookRoute:
 
 async def _read(request: Request) -> bytes | None:
     """Return the body, or None if it is too large, too slow or incomplete."""
-    body = bytearray()
     try:
         async with asyncio.timeout(_BODY_TIMEOUT):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > _MAX_BYTES:
-                    return None
+            return await read_body(request, _MAX_BYTES)
     except (TimeoutError, ClientDisconnect):
         return None
-    return bytes(body)
