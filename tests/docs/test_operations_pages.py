@@ -58,7 +58,7 @@ def _default(setting: str) -> str:
         ),
         ("outages.md", f"takes more than {_in_words('_auth.session_gate:_CHECK_TIMEOUT')} seconds"),
         ("outages.md", f"`DESCOPE_LEEWAY` ({_default('leeway')} seconds)"),
-        ("upgrades.md", f"at most {_in_words('_auth.core:_DRAIN_SECONDS')} seconds"),
+        ("upgrades.md", f"at most {_in_words('_auth.core_builder:_DRAIN_SECONDS')} seconds"),
     ],
 )
 def test_a_limit_on_a_page_is_the_one_in_the_code(page: str, claim: str) -> None:
