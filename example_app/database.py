@@ -48,7 +48,9 @@ async def open_database(url: str | None, *, samples: bool) -> AsyncGenerator[Dat
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="fieldnotes-"))
             url = f"sqlite+aiosqlite:///{Path(folder) / 'fieldnotes.db'}"
         await _migrate(os.environ.get("DATABASE_OWNER_URL", url))
-        engine = create_async_engine(url, pool_pre_ping=True)
+        engine = create_async_engine(
+            url, pool_pre_ping=True, hide_parameters=True
+        )  # no text of users in logs
         stack.push_async_callback(engine.dispose)
         database = Database(engine)
         await database.sessions.verify()  # no start without isolation

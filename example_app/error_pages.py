@@ -10,6 +10,7 @@ from typing import cast
 from fastapi import FastAPI, Request
 from fastapi.exception_handlers import http_exception_handler
 from fastapi.responses import Response
+from sqlalchemy.exc import DataError
 from starlette.exceptions import HTTPException
 
 from fastapi_descope import MissingPermissions, MissingRoles, NoTenant, get_auth_session
@@ -24,6 +25,7 @@ def add_error_pages(app: FastAPI) -> None:
         app.add_exception_handler(error_class, show_forbidden)
     app.add_exception_handler(NoTenant, show_organisations)
     app.add_exception_handler(HTTPException, show_not_found)
+    app.add_exception_handler(DataError, refuse_text)
 
 
 async def show_forbidden(request: Request, error: Exception) -> Response:
@@ -55,6 +57,12 @@ async def show_not_found(request: Request, error: Exception) -> Response:
         return await http_exception_handler(request, http_error)
     page = Page(request, await get_auth_session(request))
     return page.render("not_found.html", status=HTTPStatus.NOT_FOUND)
+
+
+async def refuse_text(request: Request, _error: Exception) -> Response:
+    """Refuse text that the database cannot hold: PostgreSQL has no NUL, whether it is in a path or a body."""
+    error = HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, "The request contains text that cannot be stored")
+    return await http_exception_handler(request, error)
 
 
 def _wants_page(request: Request) -> bool:

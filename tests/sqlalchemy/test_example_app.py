@@ -146,6 +146,27 @@ async def test_ti01_ti02_no_route_reaches_another_tenant(
     assert SECRET in own.text or await _rows(app, "acme") != before
 
 
+@pytest.mark.postgres
+async def test_text_that_postgresql_cannot_hold_is_refused(
+    emulator: Emulator, postgres: PostgresServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is a mistake of the client, and not one of the app. No log line has the text."""
+    app = build(emulator, postgres.database().owner.url)
+    headers = {"Authorization": f"Bearer {emulator.issue('ada@acme.example', 'acme').session_jwt}"}
+    transport = httpx.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url=APP, headers=headers) as http,
+    ):
+        responses = [
+            await http.get("/reports/%00secret"),
+            await http.post("/api/reports", json={**REPORT, "title": "\0secret"}),
+        ]
+
+    assert [response.status_code for response in responses] == [422, 422]
+    assert "secret" not in caplog.text
+
+
 async def test_ti01_every_table_shows_a_tenant_its_own_rows(app: FastAPI) -> None:
     """One row of each tenant is in every table."""
     for tenant, other in (("acme", "globex"), ("globex", "acme")):
