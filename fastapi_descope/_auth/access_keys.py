@@ -129,7 +129,7 @@ class AccessKeys:
         result = self._known_machine(digest) or self._known_failure(digest)
         if result is None:
             if self._exchanges.current(digest) is None:  # such a call would wait for a connection in vain
-                self._limited(self._limits.check, self._limits.attempt(address))
+                self._limited(digest, self._limits.check, self._limits.attempt(address))
             result = await self._exchanges.run(digest, lambda: self._exchange(digest, key, address))
         if isinstance(result, _Failure):
             raise result.error(self._monotonic())
@@ -157,7 +157,7 @@ class AccessKeys:
 
         def start() -> None:
             """Count the attempt when the call is sent."""
-            self._limited(self._limits.start, attempt)
+            self._limited(digest, self._limits.start, attempt)
 
         try:
             response = await self._api.exchange_access_key(key, before_send=start)
@@ -165,6 +165,7 @@ class AccessKeys:
             machine, session = await self._tokens.verify_access_key(response)
         except UpstreamRejected as error:
             self._events.emit(AccessKeyRefused(error.upstream_status, error.upstream_code))
+            self._machines.pop(digest, None)
             return self._remember_failure(digest, is_refusal=True, seconds=_REFUSED_SECONDS)
         except UpstreamError as error:
             self._limits.withdraw(attempt)
@@ -180,8 +181,11 @@ class AccessKeys:
         self._failures.put(digest, failure)
         return failure
 
-    def _limited(self, limit: Callable[[Attempt], None], attempt: Attempt) -> None:
-        """Apply a limit, and emit an event if it is reached."""
+    # AK-05: otherwise a hundred wrong keys in a minute would stop every machine when its session ends.
+    def _limited(self, digest: bytes, limit: Callable[[Attempt], None], attempt: Attempt) -> None:
+        """Apply a limit unless the last exchange of the key succeeded, and emit an event if it is reached."""
+        if digest in self._machines:
+            return
         try:
             limit(attempt)
         except (TooManyAttempts, UpstreamUnavailable) as error:

@@ -496,6 +496,33 @@ async def test_ak05_hundred_wrong_keys_of_all_clients_are_503_for_unknown_keys(m
     assert machines.calls == 101
 
 
+async def test_ak05_known_machine_is_exchanged_again_while_others_are_limited(make: Make) -> None:
+    """Its session has ended. An attacker with many wrong keys does not stop the machines that are there."""
+    machines = make()
+    await machines.get()
+    machines.advance(600)
+    for number in range(10):
+        await machines.get(key=f"K2wrong-{number:010}")
+    assert (await machines.get(key="K2another-0123456789")).status_code == 429
+
+    assert (await machines.get()).status_code == 200
+
+    assert machines.calls == 12
+
+
+async def test_ak05_refused_key_is_limited_although_it_was_known(make: Make) -> None:
+    """It has expired since its exchange."""
+    machines = make(Project(access_keys=(replace(KEY, expires_at=int(NOW) + 300),)))
+    await machines.get()
+    machines.advance(600)
+    assert (await machines.get()).status_code == 401
+    machines.advance(31)
+    for number in range(10):
+        await machines.get(key=f"K2wrong-{number:010}")
+
+    assert (await machines.get()).status_code == 429
+
+
 async def test_ak05_outage_does_not_count_as_an_attempt(make: Make) -> None:
     """It is not the client's fault."""
     machines = make()
