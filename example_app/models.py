@@ -4,7 +4,7 @@ import secrets
 from datetime import date
 from enum import StrEnum
 
-from sqlalchemy import JSON, Enum, ForeignKeyConstraint, LargeBinary, String
+from sqlalchemy import JSON, Double, Enum, ForeignKeyConstraint, LargeBinary, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_column
 
 from fastapi_descope.sqlalchemy import CurrentTenantId
@@ -77,7 +77,7 @@ class Activity(Tenant, Base):
 
     __tablename__ = "activity"
 
-    at: Mapped[float] = mapped_column(index=True)
+    at: Mapped[float] = mapped_column(Double, index=True)
     actor: Mapped[str] = mapped_column(String(200))
     action: Mapped[str] = mapped_column(String(40))
     report_id: Mapped[str] = mapped_column(String(200))
