@@ -51,6 +51,7 @@ __all__ = [
     "UpstreamTokenRejected",
     "UserChanged",
     "UserRevoked",
+    "WebhookIgnored",
     "WebhookRefused",
 ]
 
@@ -328,6 +329,20 @@ class UserChanged(Event):
 
     name = "user_changed"
     user_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookIgnored(Event):
+    """Descope reported that users have changed, and not which one or when: no session has ended.
+
+    Attributes:
+        action: Descope's name for what happened, such as ``UsersDeleted``.
+        missing: ``user`` or ``time``.
+    """
+
+    name = "webhook_ignored"
+    action: str
+    missing: Literal["user", "time"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -241,7 +241,7 @@ class Descope(HookDecorators):
         finally:
             await self.aclose()
 
-    def ready(self) -> bool:
+    def ready(self, *, revocations: bool = False) -> bool:
         """Return whether the keys that verify sessions are loaded, for a readiness probe.
 
         Without keys every request with a session gets a 503. This method waits for nothing: if a fetch of the
@@ -252,15 +252,21 @@ class Descope(HookDecorators):
         An outage of Descope does not change the result while loaded keys may be used, for
         ``DESCOPE_JWKS_MAX_STALE`` seconds. Redis does not count: without it each process works alone.
 
+        Args:
+            revocations: Also require that this process has read the revocations of the fleet once. A process
+                that starts while Redis cannot be reached knows none, and accepts the sessions of users who
+                were revoked. With True, it is not ready until Redis is back. Later outages do not count. The
+                lifespan of the app starts to read.
+
         Returns:
-            True if there are keys that may be used.
+            True if there are keys that may be used, and the revocations are known if they are required.
 
         Raises:
             RuntimeError: There is no running event loop. FastAPI runs an endpoint without ``async`` in a
                 thread that has none.
         """
         asyncio.get_running_loop()
-        return self._core.verifier.has_keys()
+        return self._core.verifier.has_keys() and (not revocations or self._core.revocations.are_known())
 
     async def start_session(self, request: Request, refresh_jwt: str) -> AuthSession:
         """Start a session in the browser that has sent ``request``, with a refresh token that the app holds.

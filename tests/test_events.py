@@ -120,6 +120,7 @@ def test_events_are_frozen(kind: type[Event]) -> None:
 def test_lg07_no_event_has_a_field_for_a_secret(kind: type[Event]) -> None:
     """No event has a field for a token, a code, a state, a cookie, an address or a free text (LG-07)."""
     allowed = {
+        "action",
         "calls",
         "confirmed",
         "delivered",

@@ -6,9 +6,16 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from fastapi_descope.events import Event, JwksFetched, JwksFetchFailed
+from fastapi_descope.events import (
+    Event,
+    JwksFetched,
+    JwksFetchFailed,
+    RevocationLogDegraded,
+    RevocationLogRecovered,
+)
 from tests.helpers.app_harness import AppHarness, EnvFactory
 from tests.helpers.event_loop import run_ready
+from tests.helpers.redis_server import RedisServer
 
 pytestmark = pytest.mark.anyio
 
@@ -83,6 +90,43 @@ async def test_an_outage_of_redis_does_not_count(make_env: EnvFactory) -> None:
     await env.browser().sign_in()
 
     assert env.descope.ready()
+
+
+@pytest.mark.redis
+async def test_rv04_process_that_starts_without_redis_does_not_know_the_revocations(
+    make_env: EnvFactory, redis_victim: RedisServer
+) -> None:
+    """It is ready all the same, unless the probe requires them. Later outages do not count."""
+    env = make_env(redis_url=redis_victim.url)
+    events = asyncio.Queue[Event]()
+    env.descope.events.subscribe(events.put_nowait)
+    redis_victim.stop()
+    async with asyncio.timeout(30), env.descope.lifespan(env.app):
+        await _until(events, JwksFetched, RevocationLogDegraded)
+        assert (env.descope.ready(), env.descope.ready(revocations=True)) == (True, False)
+
+        redis_victim.start()
+        await _until(events, RevocationLogRecovered)
+        assert env.descope.ready(revocations=True)
+
+        redis_victim.stop()
+        await _until(events, RevocationLogDegraded)
+        assert env.descope.ready(revocations=True)
+
+
+async def test_without_redis_there_are_no_revocations_to_know(make_env: EnvFactory) -> None:
+    """Those of this process are all there are."""
+    env = make_env()
+    await env.browser().sign_in()
+
+    assert env.descope.ready(revocations=True)
+
+
+async def _until(events: asyncio.Queue[Event], *kinds: type[Event]) -> None:
+    """Wait until an event of each kind was emitted."""
+    missing = set(kinds)
+    while missing:
+        missing.discard(type(await events.get()))
 
 
 async def test_an_endpoint_without_async_gets_an_error(make_env: EnvFactory) -> None:

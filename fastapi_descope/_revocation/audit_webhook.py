@@ -6,11 +6,11 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Self, cast
+from typing import Literal, Self, cast
 
 from .._encoding import as_mapping, as_text, parse_strict_json
 
-__all__ = ["AuditEvent", "is_signed", "parse_events"]
+__all__ = ["AuditEvent", "IncompleteEvent", "is_signed", "parse_events"]
 
 _DIGEST_BYTES = 32
 _MAX_EVENTS = 1000
@@ -20,6 +20,19 @@ _DELETED = frozenset({"UserDeleted", "UsersDeleted"})
 # The lock of LoginExceedMaxAttempts is no reason to revoke: anyone can cause it with wrong passwords. The
 # refresh asks Descope whether the user is disabled.
 _CHANGED = frozenset({"UserModified", "UsersModified", "LoginExceedMaxAttempts"})
+
+
+@dataclass(frozen=True, slots=True)
+class IncompleteEvent:
+    """An event that users have changed, which does not say which one or when.
+
+    Attributes:
+        action: The action, one of those that concern users.
+        missing: What it does not say.
+    """
+
+    action: str
+    missing: Literal["user", "time"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +50,19 @@ class AuditEvent:
     is_end: bool
 
     @classmethod
-    def from_json(cls, event: Mapping[str, object], project_id: str) -> Self | None:
-        """Return the event, or None if it is about something else, or about no user of the project."""
+    def from_json(cls, event: Mapping[str, object], project_id: str) -> Self | IncompleteEvent | None:
+        """Return the event, or None if it is about something else, or about another project."""
         action, user_id, occurred = event.get("action"), as_text(event.get("userId")), event.get("occurred")
-        is_deletion = action in _DELETED
-        if not is_deletion and action not in _CHANGED:
+        if not isinstance(action, str) or action not in _DELETED | _CHANGED:
             return None
-        if event.get("projectId", project_id) != project_id or not isinstance(occurred, int):
+        if event.get("projectId", project_id) != project_id:
             return None
         if user_id is None or "@" in user_id:
-            return None
-        return cls(user_id, occurred / 1000, is_deletion or _is_disabled(as_mapping(event.get("data"))))
+            return IncompleteEvent(action, "user")
+        if not isinstance(occurred, int):
+            return IncompleteEvent(action, "time")
+        is_end = action in _DELETED or _is_disabled(as_mapping(event.get("data")))
+        return cls(user_id, occurred / 1000, is_end)
 
 
 # RV-07: three descriptions of what is signed exist. None of them lets a text through that the holder of the
@@ -68,7 +83,7 @@ def is_signed(body: bytes, signature: str, secret: bytes) -> bool:
     return sum(hmac.compare_digest(digest, sent) for digest in digests) > 0
 
 
-def parse_events(body: bytes, project_id: str) -> list[AuditEvent]:
+def parse_events(body: bytes, project_id: str) -> list[AuditEvent | IncompleteEvent]:
     """Return the events in a body that are about users: of an array, or of one object.
 
     Raises:

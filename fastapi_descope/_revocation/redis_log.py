@@ -101,6 +101,7 @@ class RedisRevocationLog:
         self._events = events
         self._unwritten: dict[Revocation, None] = {}
         self._is_degraded = False
+        self._is_known = False
         self._reader: _Reader | None = None
 
     async def append(self, entries: Iterable[Revocation]) -> None:
@@ -117,6 +118,10 @@ class RedisRevocationLog:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_READY_SECONDS):
                     await reader.has_read.wait()
+
+    def is_known(self) -> bool:
+        """Implement ``RevocationLog.is_known``."""
+        return self._is_known
 
     def has_unwritten(self) -> bool:
         """Implement ``RevocationLog.has_unwritten``."""
@@ -158,6 +163,7 @@ class RedisRevocationLog:
         stored = set[Revocation | None]()
         while page := await self._read(streams, positions, block=None):
             stored.update(page)
+        self._is_known = True
         if self._is_degraded:
             self._is_degraded = False
             self._events.emit(RevocationLogRecovered())

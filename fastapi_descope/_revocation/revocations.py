@@ -27,6 +27,10 @@ class RevocationLog(Protocol):
         """Wait until this process knows the entries of the log, or that it cannot be read at the moment."""
         ...
 
+    def is_known(self) -> bool:
+        """Return whether this process has read the log to its end, at any time since it started."""
+        ...
+
     def has_unwritten(self) -> bool:
         """Return whether entries of this process wait to be written."""
         ...
@@ -108,6 +112,10 @@ class Revocations:
         now = self._clock()
         entry = Revocation.of_user(user_id, before=min(at, now), until=now + self._ttl, kind="stale")
         return await self._add([entry])
+
+    def are_known(self) -> bool:
+        """Return whether this process knows the revocations from before its start. True without a log."""
+        return self._log is None or self._log.is_known()
 
     def are_shared(self) -> bool:
         """Return whether the log has every revocation that this process has made. True without a log."""

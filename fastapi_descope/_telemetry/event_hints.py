@@ -18,6 +18,7 @@ from ..events import (
     TokenRejected,
     UpstreamDegraded,
     UpstreamTokenRejected,
+    WebhookIgnored,
     WebhookRefused,
 )
 
@@ -98,6 +99,7 @@ _TYPE_HINTS: Mapping[type[Event], str] = MappingProxyType(
         " 503",
         StrayChunks: _CONFLICT_HINT,
         TokenPairMismatch: _CONFLICT_HINT,
+        WebhookIgnored: "end the sessions of these users with revoke_user, or with one change for each user",
     }
 )
 """The hints that depend on nothing but the type of the event."""

@@ -44,6 +44,7 @@ from ..events import (
     UpstreamTokenRejected,
     UserChanged,
     UserRevoked,
+    WebhookIgnored,
     WebhookRefused,
 )
 
@@ -64,7 +65,7 @@ COUNTERS: Mapping[str, str] = MappingProxyType(
         "descope.refreshes": "Session refreshes",
         "descope.refused": "Requests that were refused as a possible attack",
         "descope.revocation_log": "Outages and recoveries of the revocation log",
-        "descope.revocations": "Users whose sessions were ended or have to be refreshed",
+        "descope.revocations": "Changes of users that end or refresh sessions, and those without effect",
         "descope.session_checks": "Sessions that an on_session hook refused or could not check",
         "descope.sign_outs": "Logouts, and whether Descope confirmed them",
         "descope.store": "Outages and recoveries of the shared refresh store",
@@ -142,6 +143,7 @@ MAPPINGS: Mapping[type[Event], EventMapping] = MappingProxyType(
         UpstreamRecovered: _result("descope.upstream", "recovered", "calls"),
         UserChanged: _result("descope.revocations", "changed"),
         UserRevoked: _result("descope.revocations", "revoked", "source"),
+        WebhookIgnored: _result("descope.revocations", "ignored", "action", "missing", level=logging.WARNING),
         WebhookRefused: EventMapping(
             "descope.refused", {"kind": "webhook"}, ("reason",), level=logging.WARNING
         ),

@@ -84,6 +84,9 @@ class Gauge:
 GAUGES: Mapping[str, Gauge] = MappingProxyType(
     {
         "descope.keys.age": Gauge("s", "Time since the signing keys were fetched"),
+        "descope.revocation_log.lag": Gauge(
+            "s", "Time for which the revocations of the other processes could not be read: 0 if they can"
+        ),
         "descope.store.available": Gauge(
             "1", "Whether the shared refresh store is used: 1, or 0 in an outage"
         ),

@@ -19,6 +19,7 @@ from ..events import (
     TenantSwitched,
     UserChanged,
     UserRevoked,
+    WebhookIgnored,
 )
 from .event_hints import hint
 from .log_rate_limit import INTERVAL_SECONDS, LogPermit, LogRateLimiter
@@ -111,6 +112,7 @@ def _requires_session(event: Event) -> bool:
             | TenantSwitched()
             | UserRevoked()
             | UserChanged()
+            | WebhookIgnored()
         ):
             return True
         case SignedOut(confirmed=True):

@@ -52,6 +52,7 @@ from ..events import (
     UpstreamTokenRejected,
     UserChanged,
     UserRevoked,
+    WebhookIgnored,
     WebhookRefused,
 )
 from .redaction import redact_value
@@ -208,6 +209,7 @@ _MAPPINGS: Mapping[type[Event], _Mapping] = MappingProxyType(
         UpstreamTokenRejected: _failure("Response Check", _Severity.MEDIUM),
         UserChanged: _Mapping("User Change"),
         UserRevoked: _standard(_LOGOFF),
+        WebhookIgnored: _failure("Webhook Check", _Severity.LOW),
         WebhookRefused: _failure("Webhook Check", _Severity.MEDIUM),
     }
 )

@@ -52,7 +52,7 @@ def _expressions() -> list[tuple[str, str]]:
 
 
 async def _journey(env: AppHarness, redis: RedisServer) -> None:
-    """Sign in, refresh, switch, fail, and sign out, with an outage of Descope and of Redis."""
+    """Sign in, refresh, switch, fail, revoke, and sign out, with an outage of Descope and of Redis."""
     hooks = iter([None, ValueError])
 
     @env.descope.on_session
@@ -76,6 +76,7 @@ async def _journey(env: AppHarness, redis: RedisServer) -> None:
     env.emulator.clock.advance(60)
     env.emulator.faults.add("exchange", body={"sessionJwt": forged, "refreshJwt": forged})
     await env.browser().sign_in()
+    await env.descope.revoke_user("U2canaryuser")
     redis.stop()
     await browser.post("/logout")
 

@@ -9,6 +9,7 @@ from tests.helpers.app_harness import EnvFactory
 from tests.helpers.otel_sdk import Sdk
 
 STORE, UPSTREAM = "descope.store.available", "descope.upstream.available"
+LAG = "descope.revocation_log.lag"
 SESSIONS, LOGINS, KEYS = ((("calls", calls),) for calls in ("sessions", "logins", "access_keys"))
 
 
@@ -41,10 +42,23 @@ def test_store_is_unavailable_between_an_outage_and_the_recovery(sdk: Sdk) -> No
     assert sdk.values(STORE) == {(): 1}
 
 
-def test_without_a_shared_store_its_gauge_has_no_value(sdk: Sdk) -> None:
+def test_lag_of_the_revocation_log_is_the_time_since_it_could_not_be_read(sdk: Sdk) -> None:
+    """It is 0 before, and after the log was read again."""
+    now = [50.0]
+    recorder = _recorder(sdk, now)
+    assert sdk.values(LAG) == {(): 0}
+    recorder(events.RevocationLogDegraded("ConnectionError"))
+    now[0] = 80.0
+    assert sdk.values(LAG) == {(): 30.0}
+    recorder(events.RevocationLogRecovered())
+    assert sdk.values(LAG) == {(): 0}
+
+
+def test_without_a_shared_store_its_gauges_have_no_value(sdk: Sdk) -> None:
     """An alert on 0 does not fire."""
     _recorder(sdk, [0.0], shared_store=False)
     assert sdk.values(STORE) == {}
+    assert sdk.values(LAG) == {}
 
 
 @pytest.mark.parametrize(

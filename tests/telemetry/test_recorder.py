@@ -79,6 +79,11 @@ SAMPLES: Mapping[Event, tuple[str, Mapping[str, str], str]] = {
     events.RevocationLogRecovered(): ("descope.revocation_log", {"result": "recovered"}, "INFO"),
     events.UserChanged(USER): ("descope.revocations", {"result": "changed"}, "INFO"),
     events.UserRevoked(USER, "app"): ("descope.revocations", {"result": "revoked", "source": "app"}, "INFO"),
+    events.WebhookIgnored("UsersDeleted", "user"): (
+        "descope.revocations",
+        {"result": "ignored", "action": "usersdeleted", "missing": "user"},
+        "WARNING",
+    ),
     events.WebhookRefused("signature"): (
         "descope.refused",
         {"kind": "webhook", "reason": "signature"},

@@ -8,8 +8,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from ..._auth.core import Core
-from ..._revocation.audit_webhook import AuditEvent, is_signed, parse_events
-from ...events import EventBus, UserChanged, UserRevoked, WebhookRefused
+from ..._revocation.audit_webhook import AuditEvent, IncompleteEvent, is_signed, parse_events
+from ...events import EventBus, UserChanged, UserRevoked, WebhookIgnored, WebhookRefused
 from ..error_responses import NO_STORE
 from ..public_endpoints import public
 from .body import read_body
@@ -73,9 +73,11 @@ class WebhookRoute:
             )
         return Response(status_code=HTTPStatus.NO_CONTENT, headers=NO_STORE)
 
-    async def _apply(self, event: AuditEvent) -> None:
+    async def _apply(self, event: AuditEvent | IncompleteEvent) -> None:
         revocations = self._core.revocations
-        if event.is_end:
+        if isinstance(event, IncompleteEvent):
+            self._events.emit(WebhookIgnored(event.action, event.missing))
+        elif event.is_end:
             if await revocations.revoke_user(event.user_id, at=event.at):
                 self._events.emit(UserRevoked(event.user_id, "webhook"))
         elif await revocations.refresh_user(event.user_id, at=event.at):

@@ -17,7 +17,7 @@ import pytest
 from fastapi import FastAPI
 
 from fastapi_descope.emulator import Assumptions, Clock, Emulator, Project
-from fastapi_descope.events import UserChanged, UserRevoked, WebhookRefused
+from fastapi_descope.events import UserChanged, UserRevoked, WebhookIgnored, WebhookRefused
 from tests.helpers.app_harness import APP, IDP, AppHarness, add_routes, build_app_harness
 from tests.helpers.emulator import signing_key
 from tests.helpers.event_loop import in_virtual_time, run_ready
@@ -311,11 +311,14 @@ _IGNORED: dict[str, dict[str, object]] = {
     "unknown action": {"action": "UserLoggedOut"},
     "action of another kind": {"action": "TenantModified"},
     "another project": {"projectId": "P2another"},
-    "no user": {"userId": ""},
-    "a user that is no text": {"userId": 7},
-    "an address as user": {"userId": "ada@acme.example"},
-    "a time that is no number": {"occurred": "1800000000000"},
-    "no time": {"occurred": None},
+    "another project and no user": {"projectId": "P2another", "userId": ""},
+}
+_INCOMPLETE: dict[str, tuple[dict[str, object], Literal["user", "time"]]] = {
+    "no user": ({"userId": ""}, "user"),
+    "a user that is no text": ({"userId": 7}, "user"),
+    "an address as user": ({"userId": "ada@acme.example"}, "user"),
+    "a time that is no number": ({"occurred": "1800000000000"}, "time"),
+    "no time": ({"occurred": None}, "time"),
 }
 
 
@@ -329,6 +332,23 @@ async def test_rv07_event_about_something_else_is_ignored(case: str) -> None:
 
     assert env.events == []
     assert await _is_signed_in(env, token)
+
+
+@pytest.mark.parametrize("case", _INCOMPLETE)
+@pytest.mark.parametrize("action", ["UsersDeleted", "UsersModified"])
+async def test_rv07_event_without_a_user_or_a_time_is_reported_to_the_app(case: str, action: str) -> None:
+    """As of several users at once. The other events of the webhook count."""
+    env = _env()
+    token = env.emulator.issue(ADA).session_jwt
+    members, missing = _INCOMPLETE[case]
+    incomplete = _event(env) | {"action": action} | members
+
+    assert (await _send(env, json.dumps([incomplete]).encode())).status_code == 204
+    assert env.events == [WebhookIgnored(action, missing)]
+    assert await _is_signed_in(env, token)
+
+    assert (await _send(env, json.dumps([incomplete, _event(env)]).encode())).status_code == 204
+    assert not await _is_signed_in(env, token)
 
 
 async def test_rv08_replayed_webhook_changes_nothing() -> None:
