@@ -92,8 +92,8 @@ def descope_app(pytestconfig: pytest.Config) -> object:
     module, _, attribute = name.partition(":")
     if not (module and attribute):
         raise _failure(
-            'Set descope_app = "module:attribute" in pytest\'s configuration to name the app to test,'
-            " or define your own descope_app fixture."
+            'Name the app to test in pytest\'s configuration, such as descope_app = "main:app"'
+            " (module:attribute), or define your own descope_app fixture."
         )
     imported = _import(module)
     try:

@@ -70,13 +70,17 @@ class PublicOrigin:
         return requested is not None and requested.is_loopback
 
     def is_other_host(self, scope: Scope) -> bool:
-        """Return whether ``Host`` names another host than ``DESCOPE_PUBLIC_URL``. Ports do not count.
+        """Return whether ``Host`` names another host than ``DESCOPE_PUBLIC_URL``, or another loopback port.
 
-        A proxy may have replaced the header, so no security decision may depend on it.
+        Other ports do not count, nor does a missing one. A proxy may have replaced the header, so no security
+        decision may depend on it.
         """
         public = Origin.parse(self._configured or "")
         requested = _requested_origin(Headers(raw=scope["headers"]))
-        return public is not None and requested is not None and requested.host != public.host
+        if public is None or requested is None:
+            return False
+        is_other_port = public.is_loopback and requested.port not in {None, public.port}
+        return requested.host != public.host or is_other_port
 
 
 def _loopback_origin(scope: Scope) -> Origin | None:

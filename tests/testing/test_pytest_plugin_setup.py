@@ -101,13 +101,13 @@ def test_a_missing_descope_app_names_the_fix(pytester: pytest.Pytester) -> None:
     done = pytester.runpytest_inprocess(*LOADED)
 
     done.assert_outcomes(errors=1)
-    done.stdout.fnmatch_lines(['*Set descope_app = "module:attribute" in pytest*'])
+    done.stdout.fnmatch_lines(['*descope_app = "main:app" (module:attribute)*'])
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("main", '*Set descope_app = "module:attribute" in pytest*'),
+        ("main", '*descope_app = "main:app" (module:attribute)*'),
         ("main:nothing", "descope_app: the module main has no attribute nothing."),
         ("nowhere:app", "descope_app: there is no module nowhere. Add its folder to pythonpath*"),
         ("main:FastAPI", "No Descope is installed in this type. If this is a factory, *descope_app fixture*"),

@@ -19,10 +19,10 @@ from .login_steps import REDIRECT_HEADERS, LoginSteps, sibling_path, single_valu
 __all__ = ["AuthorizationRedirect", "LoginStart"]
 
 _OTHER_HOST = (
-    "A sign-in was started on another host than that of DESCOPE_PUBLIC_URL. Unless a proxy replaces the Host"
-    " header, it cannot finish: Descope redirects the browser to DESCOPE_PUBLIC_URL, and the login cookie"
-    " stays on the first host. Open the app at DESCOPE_PUBLIC_URL, or redirect other hosts to it. localhost"
-    " and 127.0.0.1 are different hosts"
+    "A sign-in was started on another host than that of DESCOPE_PUBLIC_URL, or on another port of this"
+    " machine. Unless a proxy replaces the Host header, it cannot finish: Descope redirects the browser to"
+    " DESCOPE_PUBLIC_URL. Open the app there, or redirect other hosts to it. localhost and 127.0.0.1 are"
+    " different hosts"
 )
 
 _MOVED = "descope_moved"

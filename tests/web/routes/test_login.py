@@ -356,10 +356,30 @@ async def test_cb20_login_on_a_loopback_host_is_never_redirected(make_env: EnvFa
 async def test_a_login_on_the_public_host_is_not_logged(
     make_env: EnvFactory, caplog: pytest.LogCaptureFixture, host: str
 ) -> None:
-    """Cookies ignore ports, and an invalid Host proves nothing."""
+    """A proxy can drop the port, and an invalid Host proves nothing."""
     await make_env().browser().visit("/login/sso?tenant=acme", host=host)
 
     assert "another host" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("public_url", "host", "is_logged"),
+    [
+        ("http://127.0.0.1:8000", "127.0.0.1:8001", True),
+        ("http://localhost:8000", "localhost:8001", True),
+        ("https://app.example.com", "app.example.com:8443", False),
+    ],
+)
+async def test_a_login_on_another_port_is_logged_on_a_developers_machine(
+    make_env: EnvFactory, caplog: pytest.LogCaptureFixture, public_url: str, host: str, *, is_logged: bool
+) -> None:
+    """The callback reaches no server there. In production a proxy has another port than the app."""
+    env = make_env(project=Project(approved_redirects=()), public_url=public_url)
+
+    response = await env.browser().visit("/login/sso?tenant=acme", host=host)
+
+    assert response.headers["location"].startswith(IDP)
+    assert ("another port of this machine" in caplog.text) is is_logged
 
 
 async def test_a_login_options_hook_that_requires_a_session_is_an_error(make_env: EnvFactory) -> None:
