@@ -1,6 +1,7 @@
 """Renders the emulator's pages: self-contained, not cached, and not embeddable in frames."""
 
 import secrets
+from functools import cache
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -23,15 +24,6 @@ PRIVATE_HEADERS = {
 class PageRenderer:
     """Renders the templates with a content security policy that allows only the page's own style."""
 
-    def __init__(self) -> None:
-        self._templates = Environment(
-            loader=FileSystemLoader(Path(__file__).parent / "templates"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-
     def render(
         self,
         template: str,
@@ -51,7 +43,7 @@ class PageRenderer:
             **values: The variables of the template.
         """
         nonce = secrets.token_urlsafe(16)
-        html = self._templates.get_template(template).render(nonce=nonce, **values)
+        html = _templates().get_template(template).render(nonce=nonce, **values)
         policy = (
             f"default-src 'none'; style-src 'nonce-{nonce}'; img-src data:; base-uri 'none'; "
             f"frame-ancestors 'none'; form-action {form_action}"
@@ -63,6 +55,18 @@ class PageRenderer:
     def render_notice(self, status: int, title: str, text: str) -> Response:
         """Return a page with a title and a text."""
         return self.render("notice.html", status, title=title, text=text)
+
+
+@cache
+def _templates() -> Environment:
+    # One for all emulators of a process: compiling the templates takes longer than a login.
+    return Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
 async def read_form(request: Request) -> dict[str, str]:
