@@ -1,5 +1,6 @@
 """Fixtures that every test may use."""
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 
@@ -26,6 +27,11 @@ def pytest_configure() -> None:
     """Of the processes that a worker of pytest-xdist starts, none is measured."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         os.environ.pop("COVERAGE_PROCESS_START", None)
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector from visiting all tests again and again."""
+    gc.freeze()
 
 
 @pytest.fixture

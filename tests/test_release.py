@@ -149,6 +149,7 @@ def test_unknown_options_are_an_error(repository: Repository) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_a_release_of_this_tree_passes_all_checks() -> None:
     """It is built, checked and installed in a copy, and nothing is left behind here."""
     before = sorted(path.name for path in ROOT.iterdir())

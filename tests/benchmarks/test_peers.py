@@ -242,6 +242,7 @@ class TestExitCode:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_a_run_measures_what_is_installed_and_names_the_rest(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -61,6 +61,7 @@ def test_the_emulator_stays_on_loopback() -> None:
     assert [port for port in published if not port.startswith("127.0.0.1:")] == []
 
 
+@pytest.mark.nightly
 @pytest.mark.usefixtures("running")
 def test_a_user_signs_in_through_the_published_ports(stack: Stack) -> None:
     """The browser sees the app at DESCOPE_PUBLIC_URL and the emulator at DESCOPE_BASE_URL."""
@@ -79,6 +80,7 @@ def test_a_user_signs_in_through_the_published_ports(stack: Stack) -> None:
     assert (seen["me"]["tenant"], seen["me"]["roles"]) == ("acme", ["admin"])
 
 
+@pytest.mark.nightly
 @pytest.mark.usefixtures("running")
 def test_the_app_uses_the_database_of_the_stack(stack: Stack) -> None:
     """The login above has left the user there. Its role obeys the policies."""
@@ -100,6 +102,7 @@ def test_the_app_uses_the_database_of_the_stack(stack: Stack) -> None:
     assert done.stdout.splitlines() == ["0", "Ada Lovelace"], done.stderr
 
 
+@pytest.mark.nightly
 @pytest.mark.usefixtures("running")
 def test_the_app_uses_the_redis_of_the_stack(stack: Stack) -> None:
     """The login above has left its tokens there, for a repeated callback."""
@@ -109,6 +112,7 @@ def test_the_app_uses_the_redis_of_the_stack(stack: Stack) -> None:
     assert "Redis" not in stack.log("app")
 
 
+@pytest.mark.nightly
 @pytest.mark.usefixtures("running")
 def test_the_emulator_does_not_listen_on_the_address_of_the_container(stack: Stack) -> None:
     """Only the forwarded port does."""
@@ -121,6 +125,7 @@ def test_the_emulator_does_not_listen_on_the_address_of_the_container(stack: Sta
     assert forwarded.returncode == 0, forwarded.stderr
 
 
+@pytest.mark.nightly
 def test_services_stop_at_sigterm(stack: Stack, running: dict[str, Process]) -> None:
     """Each is process 1, which the kernel does not end by itself."""
     assert running["emulator-port"].stop(signal.SIGTERM, seconds=60) == 0, stack.log("emulator-port")

@@ -42,6 +42,7 @@ def _sandbox(app: Image, private: Network | None = None) -> Sandbox:
     )
 
 
+@pytest.mark.nightly
 def test_the_image_contains_the_app_without_its_tests(app: Image) -> None:
     """The app needs nothing else in its folder."""
     names = sorted(path.name for path in app.path("/app").iterdir())
@@ -52,6 +53,7 @@ def test_the_image_contains_the_app_without_its_tests(app: Image) -> None:
     assert not {"tests", "__pycache__", "conftest.py"} & parts
 
 
+@pytest.mark.nightly
 def test_the_image_contains_the_installed_wheel_and_neither_source_nor_pip(app: Image) -> None:
     """The build stage stays behind. The extra for Redis is installed, those for tools are not."""
     packages = {path.name for path in app.path("/venv/lib").glob("python*/site-packages/*")}
@@ -62,6 +64,7 @@ def test_the_image_contains_the_installed_wheel_and_neither_source_nor_pip(app: 
     assert not list(app.path("/venv/bin").glob("pip*"))
 
 
+@pytest.mark.nightly
 def test_the_app_starts_in_a_read_only_file_system(
     app: Image, private_network: Network, tmp_path: Path
 ) -> None:
@@ -79,6 +82,7 @@ def test_the_app_starts_in_a_read_only_file_system(
     assert sandbox.run(app.healthcheck).returncode == 1
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("folder", ["/app", "/app/example_app", "/venv", "/", "/tmp"])  # noqa: S108 - in the sandbox
 def test_the_process_can_write_nowhere(app: Image, folder: str) -> None:
     """Also not in the folder of the temporary files: the app needs none."""
@@ -87,6 +91,7 @@ def test_the_process_can_write_nowhere(app: Image, folder: str) -> None:
     assert done.stderr.endswith(f"OSError: [Errno 30] Read-only file system: '{folder}/file'\n")
 
 
+@pytest.mark.nightly
 def test_the_process_has_no_capability_and_gets_none(app: Image) -> None:
     """As with ``--cap-drop ALL`` and ``no-new-privileges``."""
     done = _sandbox(app).run(["grep", "-E", "^(CapEff|CapBnd|NoNewPrivs)", "/proc/self/status"])
