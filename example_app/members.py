@@ -54,7 +54,7 @@ class Role(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Member:
     user_id: str
-    login_id: str
+    login_ids: tuple[str, ...]
     name: str
     status: str
     roles: tuple[str, ...]
@@ -94,24 +94,34 @@ class MemberDirectory:
         return sorted(members, key=lambda member: member.name.casefold())
 
     async def invite(self, tenant_id: str, email: str, role: Role) -> None:
-        membership = AssociatedTenant(tenant_id, role_names=[role.value])
+        """Invite someone who is no member. A user of the project joins at once, with up to three calls.
+
+        Such a user has signed in by a social account or a link, or is a member of another organisation.
+        """
+        membership, user = AssociatedTenant(tenant_id, role_names=[role.value]), self._client.mgmt.user
         with _outages():
-            await self._client.mgmt.user.invite(email, email=email, user_tenants=[membership])
+            try:
+                await user.invite(email, email=email, user_tenants=[membership])
+            except AuthException as error:
+                if error.status_code != HTTPStatus.BAD_REQUEST:
+                    raise
+                await user.add_tenant(email, tenant_id)
+                await user.set_tenant_roles(email, tenant_id, [role.value])
 
     async def set_role(self, tenant_id: str, member: Member, role: Role) -> None:
         with _outages():
-            await self._client.mgmt.user.set_tenant_roles(member.login_id, tenant_id, [role.value])
+            await self._client.mgmt.user.set_tenant_roles(member.login_ids[0], tenant_id, [role.value])
 
     async def remove(self, tenant_id: str, member: Member) -> None:
         """Remove a member from the organisation. The user stays in the project."""
         with _outages():
-            await self._client.mgmt.user.remove_tenant(member.login_id, tenant_id)
+            await self._client.mgmt.user.remove_tenant(member.login_ids[0], tenant_id)
 
 
 def _member(user: dict[str, Any], tenant_id: str) -> Member:
     roles = next(each["roleNames"] for each in user["userTenants"] if each["tenantId"] == tenant_id)
     name = user["name"] or user["loginIds"][0]
-    return Member(user["userId"], user["loginIds"][0], name, user["status"], tuple(roles or ()))
+    return Member(user["userId"], tuple(user["loginIds"]), name, user["status"], tuple(roles or ()))
 
 
 def _directory(request: Request) -> MemberDirectory | None:
@@ -152,13 +162,13 @@ async def invite(
     email: Annotated[Email, Form()],
     role: Annotated[Role, Form()],
 ) -> Response:
-    """Invite someone. Descope refuses an address that is a user of the project already."""
-    try:
-        await directory.invite(tenant.id, email, role)
-    except AuthException as error:
-        if error.status_code != HTTPStatus.BAD_REQUEST:
-            raise
+    """Invite someone. The role of a member is not changed by an invitation, least of all one's own."""
+    known = {
+        login_id.casefold() for member in await directory.members(tenant.id) for login_id in member.login_ids
+    }
+    if email.casefold() in known:
         return await _page(page, tenant.id, refused=email, status=HTTPStatus.BAD_REQUEST)
+    await directory.invite(tenant.id, email, role)
     return redirect(page.request, "/members")
 
 

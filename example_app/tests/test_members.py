@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from example_app.app import create_app
-from example_app.tests.app_env import ADA, APP, GRACE, HANK, NOW, OpenBrowser
+from example_app.tests.app_env import ADA, APP, GRACE, HANK, NOMAD, NOW, OpenBrowser
 from fastapi_descope import DescopeSettings
 from fastapi_descope.emulator import Clock, Emulator, Project, SeedUser
 from fastapi_descope.emulator.server import running
@@ -32,7 +32,7 @@ async def open_browser(emulator: Emulator) -> AsyncGenerator[Callable[..., objec
     settings = DescopeSettings(project_id=emulator.project_id, base_url=emulator.base_url, public_url=APP)
     async with AsyncExitStack() as stack:
 
-        async def start(user: str, tenant: str, *, key: str | None = KEY) -> httpx.AsyncClient:
+        async def start(user: str, tenant: str | None, *, key: str | None = KEY) -> httpx.AsyncClient:
             app = create_app(settings=settings, clock=emulator.clock, management_key=key)
             await stack.enter_async_context(app.router.lifespan_context(app))
             client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=APP)
@@ -91,14 +91,32 @@ async def test_an_invited_user_can_sign_in(open_browser: OpenBrowser, emulator: 
     assert "lin@globex.example" in (await browser.get("/members")).text
 
 
-async def test_a_known_address_is_not_invited(open_browser: OpenBrowser, emulator: Emulator) -> None:
-    """The page says so, and keeps what was typed. The user is unchanged."""
+async def test_a_user_of_the_project_joins_at_once(open_browser: OpenBrowser, emulator: Emulator) -> None:
+    """As one who has signed in by a social account. The memberships that they have stay."""
+    nomad = await open_browser(NOMAD, None)
+    before = await nomad.get("/reports")
+    browser = await open_browser(HANK, "globex")
+    for user in (NOMAD, GRACE):
+        response = await browser.post("/members", data={"email": user, "role": "viewer"}, headers=HEADERS)
+        assert response.status_code == 303
+    emulator.clock.advance(660)
+    after = await nomad.get("/reports")
+    grace = emulator.project.find_user(GRACE)
+    assert "in no organisation yet" in before.text
+    assert 'name="tenant" value="globex"' in after.text
+    assert grace is not None
+    assert [grace.grants_in(tenant).roles for tenant in ("acme", "globex")] == [("viewer",), ("viewer",)]
+
+
+@pytest.mark.parametrize("email", [ADA, HANK, HANK.upper()])
+async def test_a_member_is_not_invited(open_browser: OpenBrowser, emulator: Emulator, email: str) -> None:
+    """The page says so, and keeps what was typed. The roles are unchanged, also those of the admin."""
     browser = await open_browser(HANK, "globex")
     before = emulator.project
-    response = await browser.post("/members", data={"email": GRACE, "role": "admin"}, headers=HEADERS)
+    response = await browser.post("/members", data={"email": email, "role": "viewer"}, headers=HEADERS)
     assert response.status_code == 400
-    assert f"{GRACE} could not be invited" in response.text
-    assert f'value="{GRACE}" aria-invalid="true"' in response.text
+    assert f"{email} is a member already" in response.text
+    assert f'value="{email}" aria-invalid="true"' in response.text
     assert emulator.project is before
 
 

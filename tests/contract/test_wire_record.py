@@ -61,7 +61,7 @@ def test_the_emulator_has_no_endpoint_that_the_record_does_not_know() -> None:
     }
     uncalled = [
         f"{method} {route.path}"
-        for route in cast("list[Route]", vars(Emulator())["_routes"])
+        for route in cast("list[Route]", vars(vars(Emulator())["_app"])["_routes"])
         for method in sorted(route.methods or ())
         if route.name not in NOT_DESCOPES and method != "HEAD" and not _is_called(route, method, calls)
     ]

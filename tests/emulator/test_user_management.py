@@ -14,7 +14,8 @@ Make = Callable[..., Emulator]
 
 KEY = "management"
 SEARCH, CREATE = "/v2/mgmt/user/search", "/v1/mgmt/user/create"
-SET_ROLES, LEAVE = "/v1/mgmt/user/update/role/set", "/v1/mgmt/user/update/tenant/remove"
+SET_ROLES = "/v1/mgmt/user/update/role/set"
+JOIN, LEAVE = "/v1/mgmt/user/update/tenant/add", "/v1/mgmt/user/update/tenant/remove"
 GRACE = "grace@acme.example"
 
 
@@ -30,7 +31,7 @@ def _grants(emulator: Emulator, login_id: str, tenant: str = "acme") -> Grants:
     return user.grants_in(tenant)
 
 
-@pytest.mark.parametrize("path", [SEARCH, CREATE, SET_ROLES, LEAVE])
+@pytest.mark.parametrize("path", [SEARCH, CREATE, SET_ROLES, JOIN, LEAVE])
 @pytest.mark.parametrize("key", ["", "wrong"])
 async def test_every_endpoint_needs_the_management_key(
     call: Call, emulator: Emulator, path: str, key: str
@@ -122,6 +123,18 @@ async def test_a_role_of_users_with_several_has_no_permissions(call: Call, make:
     assert _grants(emulator, "two@acme.example") == Grants(("a", "b"), ("y",))
 
 
+async def test_a_user_joins_a_tenant_without_roles(call: Call, emulator: Emulator) -> None:
+    """A member keeps the roles."""
+    body = {"loginId": GRACE, "tenantId": "globex"}
+
+    response = await call(emulator, "POST", JOIN, key=KEY, json=body)
+    await call(emulator, "POST", JOIN, key=KEY, json=body | {"tenantId": "acme"})
+
+    assert {each["tenantId"] for each in response.json()["user"]["userTenants"]} == {"acme", "globex"}
+    assert _grants(emulator, GRACE, "globex") == Grants()
+    assert _grants(emulator, GRACE).roles == ("viewer",)
+
+
 async def test_a_member_leaves_one_tenant(call: Call, emulator: Emulator) -> None:
     """And stays in the project and in the others."""
     body = {"loginId": "ada@acme.example", "tenantId": "acme"}
@@ -137,6 +150,9 @@ REFUSED: list[tuple[str, dict[str, object], str]] = [
     (SET_ROLES, {"loginId": GRACE, "tenantId": "globex", "roleNames": []}, "E011004"),
     (SET_ROLES, {"loginId": GRACE, "tenantId": "acme", "roleNames": ["owner"]}, "E011004"),
     (SET_ROLES, {"tenantId": "acme"}, "E011002"),
+    (JOIN, {"loginId": "nobody", "tenantId": "acme"}, "E062108"),
+    (JOIN, {"loginId": GRACE, "tenantId": "initech"}, "E011004"),
+    (JOIN, {"loginId": GRACE}, "E011002"),
     (LEAVE, {"loginId": GRACE, "tenantId": "globex"}, "E011004"),
     (LEAVE, {"loginId": GRACE}, "E011002"),
     (CREATE, {"loginId": "x", "userTenants": [{"tenantId": "nowhere"}]}, "E011004"),

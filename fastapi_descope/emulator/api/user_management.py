@@ -34,6 +34,7 @@ class UserManagementApi:
             Route("/v2/mgmt/user/search", self.search, methods=["POST"], name="user_search"),
             Route("/v1/mgmt/user/create", self.create, methods=["POST"], name="user_create"),
             Route("/v1/mgmt/user/update/role/set", self.set_roles, methods=["POST"], name="user_set_roles"),
+            Route("/v1/mgmt/user/update/tenant/add", self.join, methods=["POST"], name="user_join"),
             Route("/v1/mgmt/user/update/tenant/remove", self.leave, methods=["POST"], name="user_leave"),
         ]
 
@@ -74,6 +75,14 @@ class UserManagementApi:
         return self._replace(
             replace(user, tenants={**user.tenants, tenant_id: _grants(project, tenant_id, roles)})
         )
+
+    async def join(self, request: Request) -> Response:
+        """Add a user of the project to ``tenantId``, without roles. A member stays as they are."""
+        project = self._authorized_project(request)
+        body = await json_object(request)
+        user, tenant_id = _user(project, body), string_field(body, "tenantId")
+        grants = _grants(project, tenant_id, ())
+        return self._replace(replace(user, tenants={tenant_id: grants, **user.tenants}))
 
     async def leave(self, request: Request) -> Response:
         """Remove a user from ``tenantId``. The user stays in the project."""
