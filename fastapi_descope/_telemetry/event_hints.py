@@ -12,7 +12,9 @@ from ..events import (
     LoginFailed,
     LoginLoopStopped,
     RedirectRejected,
+    RevocationLogDegraded,
     SessionCheckFailed,
+    StoreDegraded,
     StrayChunks,
     TokenPairMismatch,
     TokenRejected,
@@ -40,6 +42,8 @@ _CONFLICT_HINT = (
     "another host of this domain, or an earlier release, has set a cookie of this name:"
     " DESCOPE_COOKIE_PREFIX=__Host- prevents it, and a new sign-in removes it"
 )
+
+_REDIS_HINT = "Redis is unavailable, and this process works alone until it recovers; check DESCOPE_REDIS_URL"
 
 _NOT_GRANTED_HINT = "Descope signed the user in without it: check the flow or the SSO settings of the project"
 
@@ -95,8 +99,10 @@ _WEBHOOK_HINTS: Mapping[str, str] = MappingProxyType(
 _TYPE_HINTS: Mapping[type[Event], str] = MappingProxyType(
     {
         ConflictingCookies: _CONFLICT_HINT,
+        RevocationLogDegraded: _REDIS_HINT,
         SessionCheckFailed: "an on_session hook raised this or took longer than two seconds: requests get"
         " 503",
+        StoreDegraded: _REDIS_HINT,
         StrayChunks: _CONFLICT_HINT,
         TokenPairMismatch: _CONFLICT_HINT,
         WebhookIgnored: "end the sessions of these users with revoke_user, or with one change for each user",

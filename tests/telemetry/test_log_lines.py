@@ -1,6 +1,7 @@
 """Hints in log lines: the URL of Descope, and the likely cause."""
 
 import logging
+from collections.abc import Callable
 
 import pytest
 
@@ -77,6 +78,19 @@ def test_emulator_that_is_not_running_is_named(lines: pytest.LogCaptureFixture) 
         f"fastapi_descope: jwks_fetch_failed reason=ConnectError (at {emulator}: is the emulator running?)",
         f"fastapi_descope: jwks_fetch_failed reason=server_error (at {emulator})",
     ]
+
+
+@pytest.mark.parametrize("degraded", [events.StoreDegraded, events.RevocationLogDegraded])
+def test_outage_of_redis_names_its_effect_and_the_setting(
+    lines: pytest.LogCaptureFixture, degraded: Callable[[str], Event]
+) -> None:
+    """The names of the events do not mention Redis."""
+    _log(degraded("ConnectionError"))
+
+    assert lines.messages[0].endswith(
+        "reason=ConnectionError"
+        " (Redis is unavailable, and this process works alone until it recovers; check DESCOPE_REDIS_URL)"
+    )
 
 
 def test_recovery_of_the_keys_is_logged(caplog: pytest.LogCaptureFixture) -> None:
