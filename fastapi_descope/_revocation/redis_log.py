@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
+from itertools import chain, islice
 from typing import Protocol, cast
 
 from .._concurrency import LoopFinalizer
@@ -168,10 +169,24 @@ class RedisRevocationLog:
             self._is_degraded = False
             self._events.emit(RevocationLogRecovered())
         has_read.set()
-        await self.append(set(self._deny_list.entries()) - stored)
+        missing: dict[Revocation | None, None] = dict.fromkeys(set(self._deny_list.entries()) - stored)
         while True:
-            await self._read(streams, positions, block=int(_READ_SECONDS * 1000))
-            await self.append(tuple(self._unwritten))
+            is_behind = await self._write_page(missing)
+            block = None if is_behind else int(_READ_SECONDS * 1000)
+            for entry in await self._read(streams, positions, block=block):
+                missing.pop(entry, None)  # another process has written it
+
+    async def _write_page(self, missing: dict[Revocation | None, None]) -> bool:
+        """Write some of the entries that Redis lacks; those of ``missing`` are removed from it.
+
+        In pages, because new entries must be read meanwhile. Returns whether the next page can follow at
+        once.
+        """
+        page = [entry for entry in islice(chain(missing, self._unwritten), _PAGE) if entry is not None]
+        for entry in page:
+            missing.pop(entry, None)
+        await self.append(page)
+        return bool(missing or self._unwritten) and self._unwritten.keys().isdisjoint(page)
 
     async def _read(
         self, streams: _Streams, positions: _Positions, *, block: int | None

@@ -246,6 +246,24 @@ async def test_rv04_empty_redis_gets_back_what_the_processes_know(redis_victim: 
             await late.until_denied()
 
 
+async def test_rv04_long_log_is_restored_in_pages(redis_victim: RedisServer) -> None:
+    """A task for each entry would hold the event loop, and new entries would not be read meanwhile."""
+    users = [f"U2user{number}" for number in range(1200)]
+    async with Process(redis_victim.url) as one:
+        await asyncio.gather(*(one.revocations.revoke_user(user) for user in users))
+        redis_victim.stop()
+        await _lost(one)
+        redis_victim.start()
+        most = 0
+        while redis_victim.command("XLEN", _stream("long")) != len(users):
+            most = max(most, len(asyncio.all_tasks()))
+            await asyncio.sleep(0)
+
+        async with Process(redis_victim.url) as late:
+            assert all(late.denies(user) for user in users)
+    assert most < 600
+
+
 async def test_rv04_without_redis_a_process_goes_on_alone(redis_victim: RedisServer) -> None:
     """The first request waits a second at most. A revocation counts in this process."""
     redis_victim.stop()
