@@ -1,6 +1,7 @@
 """A fleet: a testbed whose workers share a Redis behind a faulty proxy and can be killed."""
 
-from collections.abc import AsyncGenerator, Mapping
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,14 @@ from .redis_proxy import RedisProxy
 from .testbed import Testbed, TestbedConfig, running_testbed
 from .upstream import EXPIRED
 
-__all__ = ["DEPLOY_SETTINGS", "LONG_TIMEOUTS", "NETWORK_SETTINGS", "Fleet", "running_fleet"]
+__all__ = [
+    "DEPLOY_SETTINGS",
+    "LONG_TIMEOUTS",
+    "NETWORK_SETTINGS",
+    "SLOW_SETTINGS",
+    "Fleet",
+    "running_fleet",
+]
 
 LONG_TIMEOUTS = {"DESCOPE_UPSTREAM_TIMEOUT": "30", "TESTBED_REDIS_TIMEOUT": "10"}
 """Settings for scenarios in which a busy machine must not look like an outage."""
@@ -28,6 +36,10 @@ NETWORK_SETTINGS = {**LONG_TIMEOUTS, "TESTBED_REDIS_TIMEOUT": "2"}
 """Settings for scenarios in which commands to Redis time out, although Redis is healthy."""
 
 
+SLOW_SETTINGS = {**LONG_TIMEOUTS, "TESTBED_REDIS_TIMEOUT": "1.5"}
+"""Settings for scenarios in which Redis replies late."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fleet:
     """The parts of a fleet that a scenario uses.
@@ -37,6 +49,7 @@ class Fleet:
         redis_proxy: the proxy to the server.
         points: the kill points of the workers.
         servers: all servers that the workers use; only ``redis`` unless a topology was chosen.
+        proxies: a proxy for each of the servers, if the fleet is ``slow``.
     """
 
     testbed: Testbed
@@ -44,6 +57,7 @@ class Fleet:
     redis_proxy: RedisProxy
     points: KillPoints
     servers: RunningRedis
+    proxies: Sequence[RedisProxy]
 
     @property
     def workers(self) -> int:
@@ -54,7 +68,8 @@ class Fleet:
         self, name: str, fault: str, *, rotate: bool = True, reuse_grace: int = 0
     ) -> Checker:
         """Start a scenario. By default Descope rotates refresh tokens and rejects reuse."""
-        self.redis_proxy.restore()
+        for proxy in (self.redis_proxy, *self.proxies):
+            proxy.restore()
         self.points.disarm()
         checker = await Checker.start(self.testbed, name, fault)
         await self.testbed.upstream.project(rotate_refresh=rotate, reuse_grace=reuse_grace)
@@ -89,13 +104,15 @@ async def running_fleet(
     directory: Path,
     *,
     workers: int,
-    redis: Literal["direct", "proxy", "none", "sentinel", "cluster"] = "direct",
+    redis: Literal["direct", "proxy", "none", "standalone", "sentinel", "cluster"] = "direct",
+    slow: bool = False,
     variables: Mapping[str, str] | None = None,
 ) -> AsyncGenerator[Fleet]:
     """Run a fleet.
 
     ``redis``: whether its workers connect to Redis directly or through the proxy, whose latency depends on
-    the load of this process, or have no Redis, or have one of another topology.
+    the load of this process, or have no Redis, or have one of a topology. ``slow``: they reach each server of
+    the topology through a proxy of its own.
     """
     kill = directory / "kill"
     kill.mkdir()
@@ -108,10 +125,16 @@ async def running_fleet(
             servers = TOPOLOGIES[redis](directory / "servers")
             stack.callback(servers.stop)
         proxy = await stack.enter_async_context(RedisProxy(server.port))
+        proxied = servers.servers if slow else ()
+        proxies = [await stack.enter_async_context(RedisProxy(each.port)) for each in proxied]
+        if slow:
+            ports = {each.port: its.port for each, its in zip(proxied, proxies, strict=True)}
+            # In a thread, because the servers talk to each other through the proxies.
+            await asyncio.to_thread(servers.redirect, ports)
         url = {"none": {}, "proxy": {"DESCOPE_REDIS_URL": proxy.url}}.get(
             redis, {"DESCOPE_REDIS_URL": servers.url}
         )
         environment = {"TESTBED_KILL_POINTS": str(kill), **url, **(variables or {})}
         config = TestbedConfig(workers=workers, variables=environment)
         testbed = await stack.enter_async_context(running_testbed(config, directory))
-        yield Fleet(testbed, server, proxy, KillPoints(kill), servers)
+        yield Fleet(testbed, server, proxy, KillPoints(kill), servers, proxies)

@@ -11,7 +11,14 @@ from typing import Generic, TypeVar
 from .checker import Report
 from .clock_scenarios import wrong_clock
 from .crash_scenarios import crash
-from .fleet import DEPLOY_SETTINGS, LONG_TIMEOUTS, NETWORK_SETTINGS, Fleet, running_fleet
+from .fleet import (
+    DEPLOY_SETTINGS,
+    LONG_TIMEOUTS,
+    NETWORK_SETTINGS,
+    SLOW_SETTINGS,
+    Fleet,
+    running_fleet,
+)
 from .fleet_scenarios import (
     client_disconnects,
     concurrent_requests,
@@ -26,7 +33,7 @@ from .login_scenarios import lost_callbacks, reloaded_callbacks
 from .redis_proxy import Lost
 from .redis_scenarios import REDIS_FAULTS, REDIS_LOSSES, dead_connections, redis_fails, redis_loses
 from .testbed import Scale, Testbed, TestbedConfig, running_testbed
-from .topology_scenarios import TOPOLOGY_FAULTS, topology_fails
+from .topology_scenarios import LATENCIES, TOPOLOGY_FAULTS, topology_fails, topology_is_slow
 from .upstream_scenarios import (
     SHORT_TIMEOUT,
     flapping,
@@ -75,6 +82,8 @@ def _testbeds(timeout: TestbedConfig) -> list[Suite[Testbed]]:
 def _fleets() -> list[Suite[Fleet]]:
     redis = [partial(redis_fails, name=name) for name in REDIS_FAULTS]
     topologies = [partial(topology_fails, name=name) for name in TOPOLOGY_FAULTS]
+    slow = [partial(topology_is_slow, latency=latency) for latency in LATENCIES]
+    start_slow = partial(running_fleet, workers=2, slow=True, variables=SLOW_SETTINGS)
     connections = [partial(dead_connections, lost=lost) for lost in Lost]
     losses = [partial(redis_loses, name=name) for name in REDIS_LOSSES]
     stored = [partial(crash, step=step, calls=1) for step in ("leased", "stored")]
@@ -107,6 +116,9 @@ def _fleets() -> list[Suite[Fleet]]:
         _fleet(partial(running_fleet, workers=2, redis="none"), without_redis),
         _fleet(partial(running_fleet, workers=2, redis="sentinel", variables=NETWORK_SETTINGS), *topologies),
         _fleet(partial(running_fleet, workers=2, redis="cluster", variables=NETWORK_SETTINGS), *topologies),
+        _fleet(partial(start_slow, redis="standalone"), *slow),
+        _fleet(partial(start_slow, redis="sentinel"), *slow),
+        _fleet(partial(start_slow, redis="cluster"), *slow),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Faults of Sentinels and clusters while results are stored: fault scenario F19.
+"""Faults of Sentinels and clusters, and of a slow Redis, while results are stored: fault scenario F19.
 
 The responses that carry the new tokens get lost as well, so that only Redis and the process that refreshed
 have them. The browsers return when Redis accepts writes again. There is no grace at Descope.
@@ -16,7 +16,7 @@ from .checker import Report
 from .fleet import Fleet
 from .testbed import Scale, wait_until
 
-__all__ = ["TOPOLOGY_FAULTS", "topology_fails"]
+__all__ = ["LATENCIES", "TOPOLOGY_FAULTS", "topology_fails", "topology_is_slow"]
 
 _OK = 200
 _TABS = 2
@@ -106,6 +106,51 @@ async def topology_fails(fleet: Fleet, scale: Scale, name: str) -> Report:
     for browser in browsers:
         browser.receive(browser.responses[-1])
     return await checker.report(browsers)
+
+
+LATENCIES = (0.4, 4.0)
+"""Seconds by which replies are late: less, and more, than both attempts of a command may take."""
+
+
+async def topology_is_slow(fleet: Fleet, scale: Scale, latency: float) -> Report:
+    """F19: Redis becomes slow while Descope refreshes, and the responses get lost. Then users keep coming.
+
+    While replies arrive in time, two tabs in any two processes cost one call. Otherwise each process works
+    alone, so only one tab of each session sends a request. There is no grace.
+    """
+    count = 8 if scale is Scale.SHORT else 40
+    is_in_time = latency == min(LATENCIES)
+    tabs = _TABS if is_in_time else 1
+    name = f"{type(fleet.servers).__name__} is slow by {latency} s, no grace"
+    checker = await fleet.start_scenario("F19", name)
+    browsers = await fleet.expired_browsers(count)
+    await fleet.testbed.upstream.fault("refresh", hold=True, times=count)
+    requests = [asyncio.create_task(browser.send()) for browser in browsers]
+    await fleet.testbed.upstream.wait_until_held(count)
+    before, requests_before = fleet.results(), sum(proxy.requests for proxy in fleet.proxies)
+    for proxy in fleet.proxies:
+        proxy.latency = latency
+    await fleet.testbed.upstream.clear()
+    lost = await asyncio.gather(*requests)
+    later = await fleet.expired_browsers(count)
+    during = await asyncio.gather(*(browser.get() for browser in later for _ in range(tabs)))
+    checker.expect(all(response.status == _OK for response in (*lost, *during)), "a request failed")
+    sent = sum(proxy.requests for proxy in fleet.proxies) - requests_before
+    checker.expect(sent >= count, f"{sent} commands were late")
+    for proxy in fleet.proxies:
+        proxy.restore()
+
+    async def are_all_stored() -> bool:
+        return len(fleet.results() - before) >= count
+
+    await checker.expect_soon(are_all_stored, "a result never reached Redis")
+    await asyncio.sleep(_PROBE_SECONDS)
+    responses = await asyncio.gather(*(browser.send() for browser in browsers for _ in range(_TABS)))
+    checker.expect(all(response.status == _OK for response in responses), "a late request failed")
+    for browser in browsers:
+        browser.receive(browser.responses[-1])
+    slowest = max(response.seconds for response in during)
+    return await checker.report([*browsers, *later], measured=f"slowest request {slowest:.1f} s")
 
 
 def _promoted(fleet: Fleet) -> Callable[[], Awaitable[bool]]:

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol, Self, cast
@@ -141,6 +142,10 @@ class RedisServer:
     def flush(self) -> None:
         """Delete all keys."""
         self.command("FLUSHALL")
+
+    def redirect(self, ports: Mapping[int, int]) -> None:
+        """Make ``url`` lead to another port."""
+        self.url = f"redis://127.0.0.1:{ports[self.port]}/0"
 
 
 class CountingProxy:

@@ -63,6 +63,9 @@ class RunningRedis(Protocol):
     def flush(self) -> None:
         """Delete all keys."""
 
+    def redirect(self, ports: Mapping[int, int]) -> None:
+        """Make clients connect to other ports, which lead to those of the servers. For a new Redis."""
+
     def stop(self) -> None:
         """Kill all servers."""
 
@@ -179,6 +182,14 @@ class SentinelServers:
         """Delete all keys."""
         self.primary.command("FLUSHALL")
 
+    def redirect(self, ports: Mapping[int, int]) -> None:
+        """Make the Sentinels name another port of the primary. They do not replace it any more."""
+        port = ports[self.primary.port]
+        for each in self.sentinels:
+            each.command("SENTINEL", "REMOVE", _SERVICE)
+            each.command("SENTINEL", "MONITOR", _SERVICE, "127.0.0.1", port, 2)
+            each.command("SENTINEL", "SET", _SERVICE, "down-after-milliseconds", 600_000)
+
     def stop(self) -> None:
         """Kill all of them."""
         for each in (*self.sentinels, *self.servers):
@@ -241,6 +252,14 @@ class ClusterServers:
         for each in self.primaries:
             each.command("FLUSHALL")
 
+    def redirect(self, ports: Mapping[int, int]) -> None:
+        """Make the nodes announce other ports, and wait until all of them know these."""
+        for each in self.servers:
+            each.command("CONFIG", "SET", "cluster-announce-port", ports[each.port])
+        _wait_until(lambda: all(_known_ports(each) == set(ports.values()) for each in self.servers))
+        _wait_until(lambda: self.servers[-1].info("replication")["master_link_status"] == "up")
+        self.url = "redis+cluster://" + ",".join(f"127.0.0.1:{ports[each.port]}" for each in self.servers[:2])
+
     def stop(self) -> None:
         """Kill all of them."""
         for each in self.servers:
@@ -277,6 +296,12 @@ def _cluster_info(server: RedisServer) -> str:
 
 def _known_nodes(server: RedisServer) -> int:
     return len(_text(server.command("CLUSTER", "NODES")).splitlines())
+
+
+def _known_ports(server: RedisServer) -> set[int]:
+    """Return the ports of all nodes, as a node names them: ``host:port@bus`` is the second column."""
+    lines = _text(server.command("CLUSTER", "NODES")).splitlines()
+    return {int(line.split()[1].partition("@")[0].rpartition(":")[2]) for line in lines}
 
 
 def _wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
