@@ -20,7 +20,13 @@ from fastapi import APIRouter, Depends, FastAPI, Form, HTTPException, Request
 from fastapi.responses import Response
 from pydantic import StringConstraints
 
-from fastapi_descope import CurrentTenant, CurrentUser, UpstreamUnavailable, require_permissions
+from fastapi_descope import (
+    CurrentTenant,
+    CurrentUser,
+    UpstreamUnavailable,
+    deny_impersonated,
+    require_permissions,
+)
 
 from .page import CurrentPage, redirect
 
@@ -40,6 +46,9 @@ router = APIRouter(
     dependencies=[Depends(require_permissions("users.manage"))],
     lifespan=_lifespan,
 )
+
+# Support staff who act as an admin could let themselves in for good.
+NOT_IMPERSONATED = Depends(deny_impersonated())
 
 Email = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[^\s@]+@[^\s@]+$", max_length=254)]
 
@@ -154,7 +163,7 @@ async def members(page: CurrentPage, tenant: CurrentTenant) -> Response:
     return await _page(page, tenant.id)
 
 
-@router.post("/members")
+@router.post("/members", dependencies=[NOT_IMPERSONATED])
 async def invite(
     page: CurrentPage,
     directory: Directory,
@@ -172,7 +181,7 @@ async def invite(
     return redirect(page.request, "/members")
 
 
-@router.post("/members/{user_id}/role")
+@router.post("/members/{user_id}/role", dependencies=[NOT_IMPERSONATED])
 async def set_role(
     request: Request,
     directory: Directory,
@@ -185,7 +194,7 @@ async def set_role(
     return redirect(request, "/members")
 
 
-@router.post("/members/{user_id}/remove")
+@router.post("/members/{user_id}/remove", dependencies=[NOT_IMPERSONATED])
 async def remove(
     request: Request,
     directory: Directory,

@@ -32,12 +32,14 @@ async def open_browser(emulator: Emulator) -> AsyncGenerator[Callable[..., objec
     settings = DescopeSettings(project_id=emulator.project_id, base_url=emulator.base_url, public_url=APP)
     async with AsyncExitStack() as stack:
 
-        async def start(user: str, tenant: str | None, *, key: str | None = KEY) -> httpx.AsyncClient:
+        async def start(
+            user: str, tenant: str | None, *, key: str | None = KEY, actor: str | None = None
+        ) -> httpx.AsyncClient:
             app = create_app(settings=settings, clock=emulator.clock, management_key=key)
             await stack.enter_async_context(app.router.lifespan_context(app))
             client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=APP)
             client.headers["Accept"] = "text/html"
-            issued = emulator.issue(user, tenant)
+            issued = emulator.issue(user, tenant, actor=actor)
             client.cookies.set("DS", issued.session_jwt, domain="127.0.0.1")
             client.cookies.set("DSR", issued.refresh_jwt, domain="127.0.0.1")
             return await stack.enter_async_context(client)
@@ -67,6 +69,21 @@ async def test_only_those_who_may_manage_users_see_it(open_browser: OpenBrowser,
     assert response.status_code == 403
     assert "<strong>users.manage</strong>" in response.text
     assert emulator.requests.count("user_search") == 0
+
+
+@pytest.mark.parametrize("path", ["/members", f"/members/{_id(GRACE)}/role", f"/members/{_id(GRACE)}/remove"])
+async def test_who_acts_as_an_admin_changes_no_member(
+    open_browser: OpenBrowser, emulator: Emulator, path: str
+) -> None:
+    """Support staff see what the admin sees, and cannot let themselves in for good."""
+    browser = await open_browser(ADA, "acme", actor=HANK)
+    assert (await browser.get("/members")).status_code == 200
+    calls = len(emulator.requests)
+
+    response = await browser.post(path, data={"email": "x@y.example", "role": "admin"}, headers=HEADERS)
+
+    assert response.status_code == 403
+    assert len(emulator.requests) == calls
 
 
 async def test_the_members_are_those_of_the_current_organisation(open_browser: OpenBrowser) -> None:
