@@ -37,12 +37,15 @@ async def _check_server(url: SecretStr, settings: DescopeSettings) -> list[Check
             return [fail("redis.not_installed", str(error))]
         return [fail("redis.invalid_url", str(error))]
     try:
-        if await store.is_cluster_node():
+        from .._refresh.redis.diagnosis import RedisDiagnosis  # noqa: PLC0415 - needs an optional package
+
+        redis = RedisDiagnosis(store)
+        if await redis.is_cluster_node():
             message = "the server is a node of a Redis Cluster; write redis+cluster:// in DESCOPE_REDIS_URL"
             return [fail("redis.cluster", message)]
-        failures = await store.check()
+        failures = await redis.failures()
         failure = next(filter(None, failures.values()), None)
-        policy = await store.eviction_policy() if failure is None else None
+        policy = await redis.eviction_policy() if failure is None else None
     finally:
         await store.aclose()
     nodes = f"a cluster of {len(failures.keys() - {''})} primaries"

@@ -1,7 +1,5 @@
 """Descope's HTTP API: one method per endpoint."""
 
-import contextlib
-import json
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -9,17 +7,17 @@ from dataclasses import replace
 from functools import partial
 from importlib import metadata
 from typing import TYPE_CHECKING, Literal
-from urllib.parse import quote, urlencode
 
 from pydantic import SecretStr
 
 from .._config.setting_types import PROJECT_ID
 from .._telemetry.recorder import Recorder
 from .._tokens.claims import looks_like_jwt
-from ..errors import BadRequest, ConfigurationError, TokenError, TokenReason, UpstreamRejected
+from ..errors import ConfigurationError, TokenError, TokenReason, UpstreamRejected
 from ..events import EventBus
 from ..profile import UserProfile
 from .login_options import LoginOptions, LoginParams
+from .requests import json_bytes, query_string
 from .resilience import UpstreamGuard
 from .responses import (
     ApiResponse,
@@ -40,7 +38,6 @@ __all__ = ["DescopeApi"]
 
 _MAX_BODY_BYTES = 256 * 1024
 _MAX_JWKS_BYTES = 64 * 1024
-_MAX_QUERY_CHARACTERS = 8192
 
 _CONNECTIONS, _MAX_WAITING = 20, 1000
 """How many calls for sessions and keys may be in progress, and how many may wait."""
@@ -152,7 +149,7 @@ class DescopeApi:
         query = {"tenant": tenant, "redirectURL": redirect_url, **(params or LoginParams()).wire_query()}
         return parse_login_url(
             await self._post(
-                "/v1/auth/sso/authorize" + _query_string(query),
+                "/v1/auth/sso/authorize" + query_string(query),
                 options.body(),
                 refresh_jwt if options.stepup or options.mfa else None,
                 transport=self._logins,
@@ -178,7 +175,7 @@ class DescopeApi:
         query |= (params or LoginParams()).wire_query(social=True)
         return parse_login_url(
             await self._post(
-                f"/v1/auth/oauth/authorize{'' if sign_up else '/signin'}{_query_string(query)}",
+                f"/v1/auth/oauth/authorize{'' if sign_up else '/signin'}{query_string(query)}",
                 options.body(),
                 refresh_jwt if options.stepup or options.mfa else None,
                 transport=self._logins,
@@ -256,7 +253,7 @@ class DescopeApi:
                 "POST",
                 "/v1/auth/accesskey/exchange",
                 bearer=self._bearer_with(access_key),
-                content=_json_bytes({"loginOptions": {}}),
+                content=json_bytes({"loginOptions": {}}),
                 transport=self._access_keys,
                 before_send=before_send,
             )
@@ -304,7 +301,7 @@ class DescopeApi:
         *,
         transport: "UpstreamTransport | None" = None,
     ) -> ApiResponse:
-        bearer, content = self._bearer(refresh_jwt), _json_bytes(body)
+        bearer, content = self._bearer(refresh_jwt), json_bytes(body)
         return await self._call("POST", path, bearer=bearer, content=content, transport=transport)
 
     def _bearer(self, refresh_jwt: str | None) -> str:
@@ -343,17 +340,3 @@ class DescopeApi:
             max_bytes=max_bytes,
             before_send=before_send,
         )
-
-
-def _query_string(query: Mapping[str, str]) -> str:
-    text = urlencode(query, quote_via=quote, safe="", errors="replace")
-    if len(text) > _MAX_QUERY_CHARACTERS:
-        raise BadRequest
-    return f"?{text}"
-
-
-def _json_bytes(body: Mapping[str, object]) -> bytes:
-    with contextlib.suppress(TypeError, ValueError, RecursionError):
-        # ASCII only: UTF-8 cannot encode a lone surrogate in a code or a tenant.
-        return json.dumps(body, separators=(",", ":"), allow_nan=False).encode("ascii")
-    raise ConfigurationError("The custom claims of LoginOptions are not JSON")

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, RedirectResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Scope
 
 from .._telemetry.log_once import LogOnce
 from .._upstream.login_options import LoginParams
@@ -48,6 +48,7 @@ from .pages import error_page, turbo_page
 from .public_origin import PublicOrigin
 from .redirects import RedirectPolicy
 from .request_auth import RequestAuth
+from .websocket import WebSocketRejection
 
 __all__ = [
     "NO_STORE",
@@ -123,7 +124,7 @@ class ErrorResponses:
             error = self._log_and_redact(error, scope)
         if scope["type"] == "websocket":
             denial = None if started else self._problem(error, auth)
-            return _WebSocketRejection(error, denial=denial, close_code=auth.parts.close_code)
+            return WebSocketRejection(_close_code(error, auth.parts.close_code), error.code, denial)
         login = self._login_path(auth)
         if isinstance(error, NotAuthenticated) and login and not _would_loop(error, auth):
             if (loop := self._loop(error, auth)) is not None:
@@ -334,21 +335,6 @@ def _challenge_parameters(error: NotAuthenticated | MissingScopes, auth: Request
         acr = {} if error.acr is None else {"acr_values": error.acr}
         return {"error": "insufficient_user_authentication", **age, **acr}
     return {"error": "invalid_token"} if _refuses_bearer(error, auth) else {}
-
-
-class _WebSocketRejection:
-    """Rejects a WebSocket with an HTTP response if the server supports it, otherwise with a close code."""
-
-    def __init__(self, error: DescopeError, *, denial: Response | None, close_code: int) -> None:
-        self._error = error
-        self._close_code = _close_code(error, close_code)
-        self._denial = denial
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._denial is not None and "websocket.http.response" in scope.get("extensions", {}):
-            await self._denial(scope, receive, send)
-            return
-        await send({"type": "websocket.close", "code": self._close_code, "reason": self._error.code})
 
 
 def _close_code(error: DescopeError, session_ended: int) -> int:

@@ -1,16 +1,37 @@
-"""Close a WebSocket when its session ends or is revoked."""
+"""Reject a WebSocket, and close one when its session ends or is revoked."""
 
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
 from .request_auth import RequestAuth
 
-__all__ = ["WebSocketSession"]
+__all__ = ["WebSocketRejection", "WebSocketSession"]
+
+
+@dataclass(frozen=True, slots=True)
+class WebSocketRejection:
+    """An ASGI app that rejects a WebSocket: by an HTTP response if the server supports it, else by a code.
+
+    ``denial`` is None for a WebSocket that was accepted already.
+    """
+
+    close_code: int
+    reason: str
+    denial: Response | None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Reject the WebSocket."""
+        if self.denial is not None and "websocket.http.response" in scope.get("extensions", {}):
+            await self.denial(scope, receive, send)
+            return
+        await send({"type": "websocket.close", "code": self.close_code, "reason": self.reason})
 
 
 class WebSocketSession:

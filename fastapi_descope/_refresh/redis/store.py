@@ -47,11 +47,6 @@ _MAX_LEASE_SECONDS = 60.0
 
 _LOST = (b"lost", b"")
 
-_CLUSTER_ERRORS = frozenset({"AskError", "ClusterCrossSlotError", "ClusterDownError", "MovedError"})
-"""The errors that only a node of a cluster sends."""
-
-_MAXMEMORY_POLICY = re.compile(r"^maxmemory_policy:([a-z-]+)", re.MULTILINE)
-_NO_MAXMEMORY = re.compile(r"^maxmemory:0\s", re.MULTILINE)
 _TOKEN_HASH = re.compile(rb"[0-9a-f]{64}")
 
 
@@ -240,23 +235,6 @@ class RedisRefreshStore:
     def prefix(self) -> str:
         """The beginning of all keys."""
         return self._prefix
-
-    async def is_cluster_node(self) -> bool:
-        """Return whether the URL of one server leads to a node of a cluster, which has some slots only."""
-        if self.topology == "cluster":
-            return False
-        failure = await self._client.write_failure(f"{self._prefix}:{{one}}", f"{self._prefix}:{{two}}")
-        return failure in _CLUSTER_ERRORS
-
-    async def check(self) -> dict[str, str | None]:
-        """Return the name of the error with which each server rejects the scripts, or None, by server."""
-        return await self._client.check(f"{self._prefix}:probe")
-
-    async def eviction_policy(self) -> str | None:
-        """Return what Redis does when its memory is full, or None if it has no limit, or does not say it."""
-        info = await self._client.memory_info(f"{self._prefix}:probe")
-        found = _MAXMEMORY_POLICY.search(info)
-        return found[1] if found is not None and not _NO_MAXMEMORY.search(info) else None
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop, and stop renewing its leases.

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 import pytest
 from pydantic import SecretStr
 
+from fastapi_descope._refresh.redis.diagnosis import RedisDiagnosis
 from fastapi_descope._refresh.redis.store import RedisRefreshStore
 from fastapi_descope._refresh.store import Lease
 from fastapi_descope.errors import ConfigurationError
@@ -287,4 +288,4 @@ async def test_store_of_a_cluster_is_no_single_node_of_one() -> None:
     url = SecretStr("redis+cluster://127.0.0.1:1")
     store = RedisRefreshStore(url, project_id=PROJECT, events=EventBus())
 
-    assert not await store.is_cluster_node()
+    assert not await RedisDiagnosis(store).is_cluster_node()

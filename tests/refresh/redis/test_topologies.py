@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from redis.crc import key_slot
 
+from fastapi_descope._refresh.redis.diagnosis import RedisDiagnosis
 from fastapi_descope._refresh.store import Lease, RefreshResult
 from fastapi_descope.events import StoreDegraded, StoreRecovered
 from tests.helpers.redis_fleet import CIPHER, FIRST, TOKEN, Fleet, acquire_lease
@@ -171,7 +172,7 @@ async def test_rd02_node_of_a_cluster_without_the_scheme_is_reported_once(
     token = token_of(servers, servers.servers[1])
     async with Fleet(servers.servers[0].url) as fleet:
         store = fleet.store()
-        assert await store.is_cluster_node()
+        assert await RedisDiagnosis(store).is_cluster_node()
         assert isinstance(await store.acquire(token), Lease)
         await store.force_set(token, FIRST, 60)
         await store.aclose()  # which probes once more
@@ -189,7 +190,7 @@ async def test_untrusted_certificate_is_an_outage(start_redis: StartRedis, tmp_p
 
 @pytest.mark.parametrize("topology", TOPOLOGIES)
 async def test_acl_user_with_the_documented_commands(start_redis: StartRedis, topology: str) -> None:
-    """It needs no others, and no key or channel of other apps. ``check`` finds each one that is missing."""
+    """It needs no others, and no key or channel of other apps. ``doctor`` finds each one that is missing."""
     servers = start_redis(topology)
     for server in servers.servers:
         server.command("ACL", "SETUSER", "app", *DOCUMENTED_USER)
@@ -200,11 +201,11 @@ async def test_acl_user_with_the_documented_commands(start_redis: StartRedis, to
         assert await other.acquire(TOKEN) == FIRST
         await other.mark_presented("canary-refresh", 30)
         assert await other.force_set(TOKEN, RefreshResult.ended(), 60) == FIRST
-        assert set((await store.check()).values()) == {None}
+        assert set((await RedisDiagnosis(store).failures()).values()) == {None}
         assert fleet.events == []
         for name in DOCUMENTED_COMMANDS:
             for server in servers.servers:
                 server.command("ACL", "SETUSER", "app", f"-{name}")
-            assert None not in (await store.check()).values(), name
+            assert None not in (await RedisDiagnosis(store).failures()).values(), name
             for server in servers.servers:
                 server.command("ACL", "SETUSER", "app", f"+{name}")
