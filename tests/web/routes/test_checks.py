@@ -146,6 +146,28 @@ def test_a_route_that_shadows_a_plugin_route_is_an_error(declare: object, shadow
         pass
 
 
+@pytest.mark.parametrize(
+    ("login_method", "declared", "shadowed"),
+    [
+        ("magiclink", "GET /login/magiclink/{step}", "GET /login/magiclink/verify"),
+        ("google", "GET /login/oauth/{provider}", "GET /login/oauth/google"),
+        ("notp", "POST /login/{kind}", "POST /login/notp"),
+        ("flow", "POST /login/{kind}", "POST /login/session"),
+    ],
+)
+def test_a_route_that_shadows_a_way_to_sign_in_is_an_error(
+    login_method: str, declared: str, shadowed: str
+) -> None:
+    """The routes of every way are checked, and the app does not start."""
+    method, _, path = declared.partition(" ")
+    app = FastAPI()
+    app.add_api_route(path, nothing, methods=[method])
+    Descope(app, settings=DescopeSettings(project_id=PROJECT, login_methods=["sso", login_method]))
+
+    with pytest.raises(ConfigurationError, match=f"{shadowed} is handled by another"), TestClient(app):
+        pass
+
+
 class _Greedy(APIRoute):
     """A route that handles every request."""
 

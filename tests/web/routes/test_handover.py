@@ -13,11 +13,9 @@ from fastapi import FastAPI, Request
 
 from fastapi_descope import (
     AuthSession,
-    ConfigurationError,
     CurrentUser,
     Descope,
     DescopeMiddleware,
-    DescopeSettings,
     Forbidden,
     Login,
 )
@@ -457,21 +455,6 @@ async def test_route_needs_no_session(env: AppHarness, *, is_protected: bool) ->
     browser = Browser(httpx.AsyncClient(transport=httpx.ASGITransport(app)))
 
     assert (await _hand_over(browser, env.emulator.issue(ADA))).status_code == 200
-
-
-async def test_route_that_shadows_it_is_an_error() -> None:
-    """The app does not start."""
-    app = FastAPI()
-
-    @app.post("/login/{kind}")
-    async def shadow(kind: str) -> None: ...
-
-    descope = Descope(settings=DescopeSettings(project_id="P2" + "w" * 26, login_methods=["sso", "flow"]))
-    app.include_router(descope.router)
-
-    with pytest.raises(ConfigurationError, match="POST /login/session is handled by another route"):
-        async with descope.lifespan(app):
-            pass
 
 
 async def test_openapi_and_the_route_table_describe_the_route(env: AppHarness) -> None:

@@ -11,10 +11,7 @@ from fastapi import FastAPI
 from starlette.requests import Request
 
 from fastapi_descope import (
-    ConfigurationError,
-    Descope,
     DescopeMiddleware,
-    DescopeSettings,
     Forbidden,
     Login,
     LoginOptions,
@@ -450,21 +447,6 @@ async def test_routes_need_no_session(env: AppHarness, *, is_protected: bool) ->
     assert '<form action="/auth/login/magiclink/verify" method="post">' in page.text
     response = await browser.post("/auth/login/magiclink/verify", fields(page), sec_fetch_mode="navigate")
     assert response.status_code == 303
-
-
-async def test_route_that_shadows_the_link_is_an_error() -> None:
-    """The app does not start."""
-    app = FastAPI()
-
-    @app.get("/login/magiclink/{step}")
-    async def shadow(step: str) -> None: ...
-
-    descope = Descope(settings=DescopeSettings(project_id="P2" + "w" * 26, login_methods=["magiclink"]))
-    app.include_router(descope.router)
-
-    with pytest.raises(ConfigurationError, match="GET /login/magiclink/verify is handled by another route"):
-        async with descope.lifespan(app):
-            pass
 
 
 async def test_openapi_and_the_route_table_describe_the_routes(env: AppHarness) -> None:

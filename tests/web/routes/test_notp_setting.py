@@ -5,10 +5,7 @@ import pytest
 from fastapi import FastAPI
 
 from fastapi_descope import (
-    ConfigurationError,
-    Descope,
     DescopeMiddleware,
-    DescopeSettings,
 )
 from fastapi_descope._web.routes.table import RouteTable
 from tests.helpers.app_harness import AppHarness, Browser, EnvFactory
@@ -48,21 +45,6 @@ async def test_the_routes_need_no_session(make_env: EnvFactory, *, is_protected:
     poll = await post_json(browser, "/login/notp/session", {"state": attribute(page.text, "state")})
 
     assert (page.status_code, started.status_code, poll.status_code) == (200, 200, 202)
-
-
-async def test_a_route_that_shadows_one_of_them_is_an_error() -> None:
-    """The app does not start."""
-    app = FastAPI()
-
-    @app.post("/login/{kind}")
-    async def shadow(kind: str) -> None: ...
-
-    descope = Descope(settings=DescopeSettings(project_id="P2" + "w" * 26, login_methods=["notp"]))
-    app.include_router(descope.router)
-
-    with pytest.raises(ConfigurationError, match="POST /login/notp is handled by another route"):
-        async with descope.lifespan(app):
-            pass
 
 
 async def test_openapi_describes_the_routes(notp_env: AppHarness) -> None:

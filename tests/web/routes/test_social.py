@@ -10,7 +10,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from fastapi_descope import ConfigurationError, Descope, DescopeMiddleware, DescopeSettings, Login
+from fastapi_descope import DescopeMiddleware, Login
 from fastapi_descope._web.login_transactions import Transaction
 from fastapi_descope._web.routes.table import RouteTable
 from fastapi_descope.emulator import Project
@@ -274,21 +274,6 @@ async def test_routes_need_no_session(env: AppHarness, *, is_protected: bool) ->
     assert "/auth/callback?state=" in call.query["redirectURL"]
     other = await browser.visit("/auth/login/oauth/gitlab")
     assert other.status_code == (303 if is_protected else 404)
-
-
-async def test_route_that_shadows_a_provider_is_an_error() -> None:
-    """The app does not start."""
-    app = FastAPI()
-
-    @app.get("/login/oauth/{provider}")
-    async def shadow(provider: str) -> None: ...
-
-    descope = Descope(settings=DescopeSettings(project_id="P2" + "w" * 26, login_methods=METHODS))
-    app.include_router(descope.router)
-
-    with pytest.raises(ConfigurationError, match="GET /login/oauth/google is handled by another route"):
-        async with descope.lifespan(app):
-            pass
 
 
 async def test_openapi_and_the_route_table_describe_each_provider(env: AppHarness) -> None:
