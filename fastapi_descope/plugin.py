@@ -24,10 +24,9 @@ from ._telemetry.audit import AuditLog
 from ._telemetry.log_lines import EventLog
 from ._telemetry.recorder import Recorder
 from ._web.hooks import HookDecorators
-from ._web.middleware import DescopeMiddleware, ErrorMiddleware, MiddlewareParts
+from ._web.middleware import DescopeMiddleware, ErrorMiddleware
 from ._web.page_responses import PageResponses
-from ._web.routes.checks import RouteChecks, reject_guarded_login
-from ._web.routes.openapi_document import OpenApiDocuments
+from ._web.routes.checks import reject_guarded_login
 from ._web.scopes import Scope
 from ._web.web import build_web
 from .errors import ConfigurationError
@@ -148,13 +147,10 @@ class Descope(HookDecorators):
             lifespan=self.lifespan,
         )
         self.router, self.resource_router = web.router, web.resource_router
-        self._handover, self._known_sessions = web.handover, web.request_auth.known_sessions
+        self.middleware_parts = web.middleware_parts
+        self._handover, self._openapi_documents = web.handover, web.openapi_documents
+        self._known_sessions = web.middleware_parts.request_auth.known_sessions
         forget.append(self._known_sessions.forget)
-        self._openapi_documents = OpenApiDocuments(self.settings, self._hooks.session, dict(scopes))
-        self._route_checks = RouteChecks()
-        self.middleware_parts = MiddlewareParts(
-            web.request_auth, web.error_responses, self._route_checks.raise_on_errors
-        )
         if app is not None:
             self.install(app, prefix=prefix, protect=protect, public_paths=public_paths)
         elif protect or public_paths:
@@ -232,7 +228,7 @@ class Descope(HookDecorators):
         if isinstance(app, FastAPI):  # the explicit form has not been checked yet
             reject_guarded_login(app)
         if isinstance(app, Starlette):
-            self._route_checks.raise_on_errors(app)
+            self.middleware_parts.check_routes(app)
         if self.settings.public_url is None:
             logger.warning("fastapi_descope: %s", _DEVELOPMENT_MODE)
         try:

@@ -153,7 +153,7 @@ class CoreBuilder:
 
     @property
     def _revocation_log(self) -> Callable[[DenyList], RevocationLog] | None:
-        """What builds the log of the Redis that ``store`` uses, or None if it uses none."""
+        """The factory of the log in the Redis that ``store`` uses, or None if it uses none."""
         if self.settings.redis_url is None:
             return None
         from .._refresh.redis.store import RedisRefreshStore  # noqa: PLC0415 - needs an optional package
@@ -173,7 +173,7 @@ class CoreBuilder:
 
     @cached_property
     def coordinator(self) -> RefreshCoordinator:
-        """What runs one refresh per token family."""
+        """The coordinator, which runs one refresh per token family."""
         return RefreshCoordinator(
             store=self.store,
             exchange=self.tokens.refresh,
@@ -214,7 +214,7 @@ class CoreBuilder:
 
     @cached_property
     def authenticator(self) -> Authenticator:
-        """What turns credentials into an identity."""
+        """The authenticator, which turns credentials into an identity."""
         return Authenticator(
             verifier=self.verifier,
             coordinator=self.coordinator,

@@ -77,7 +77,7 @@ class LeasedExchange:
         self._wait_timeout = wait_timeout
 
     async def refresh(self, refresh_token: RefreshToken) -> Outcome:
-        """Refresh the session, or use a result of the store. At most one call to Descope."""
+        """Refresh the session, or return the outcome of a cached result. At most one call to Descope."""
         with self._recorder.measure(REFRESH, {"source": "cached"}) as measurement:
             return measured(await self._cached_or_exchanged(refresh_token, measurement), measurement)
 

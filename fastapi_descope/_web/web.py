@@ -17,6 +17,7 @@ from .hooks import Hooks
 from .known_sessions import KnownSessions
 from .login_loops import LoginLoops
 from .login_transactions import LoginTransactions
+from .middleware import MiddlewareParts
 from .own_logins import OwnLogins
 from .page_responses import PageResponses
 from .public_origin import PublicOrigin
@@ -24,6 +25,7 @@ from .qr_code import QrCodes
 from .redirects import RedirectPolicy
 from .request_auth import RequestAuthParts
 from .routes.authorization import AuthorizationRedirect
+from .routes.checks import RouteChecks
 from .routes.completion import LoginCompletion
 from .routes.handover import HandoverRoute
 from .routes.login import LoginRoutes
@@ -31,6 +33,7 @@ from .routes.login_page import LoginPageRoute
 from .routes.login_steps import LoginSteps
 from .routes.magic_link import MagicLinkRoutes
 from .routes.notp import NotpRoutes
+from .routes.openapi_document import OpenApiDocuments
 from .routes.plugin_router import Lifespan
 from .routes.resource import ProtectedResource
 from .routes.router import Routes, build_router
@@ -49,8 +52,8 @@ class Web:
     ``resource_router`` has the metadata of the resource, and no route without one.
     """
 
-    request_auth: RequestAuthParts
-    error_responses: ErrorResponses
+    middleware_parts: MiddlewareParts
+    openapi_documents: OpenApiDocuments
     handover: HandoverRoute
     router: APIRouter
     resource_router: APIRouter
@@ -70,16 +73,10 @@ def build_web(
     steps = _login_steps(core, settings, events, hooks, pages)
     handover = HandoverRoute(steps)
     return Web(
-        request_auth=_request_auth(steps, scopes),
-        error_responses=ErrorResponses(
-            steps.public_origin,
-            steps.redirects,
-            steps.loops,
-            steps.own_logins,
-            pages,
-            landing_path=settings.post_login_path,
-            resource_metadata=settings.resource_metadata_url,
+        middleware_parts=MiddlewareParts(
+            _request_auth(steps, scopes), _error_responses(steps), RouteChecks().raise_on_errors
         ),
+        openapi_documents=OpenApiDocuments(settings, hooks.session, scopes),
         handover=handover,
         router=build_router(_routes(steps, handover), lifespan),
         resource_router=_resource_router(settings, scopes),
@@ -119,6 +116,18 @@ def _request_auth(steps: LoginSteps, scopes: Mapping[str, Scope]) -> RequestAuth
         loops=steps.loops,
         close_code=settings.websocket_close_code,
         routes=RouteFinder(settings.login_methods, settings.login_path),
+    )
+
+
+def _error_responses(steps: LoginSteps) -> ErrorResponses:
+    return ErrorResponses(
+        steps.public_origin,
+        steps.redirects,
+        steps.loops,
+        steps.own_logins,
+        steps.pages,
+        landing_path=steps.settings.post_login_path,
+        resource_metadata=steps.settings.resource_metadata_url,
     )
 
 

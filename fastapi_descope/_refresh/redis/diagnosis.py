@@ -1,4 +1,4 @@
-"""What ``doctor`` asks the Redis of a refresh store."""
+"""The checks that ``doctor`` runs on the Redis of a refresh store."""
 
 import re
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _NO_MAXMEMORY = re.compile(r"^maxmemory:0\s", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class RedisDiagnosis:
-    """Asks the Redis of ``store`` whether the store can work with it. No key stays in Redis."""
+    """Checks whether ``store`` can work with its Redis. No key stays in Redis."""
 
     store: RedisRefreshStore
 

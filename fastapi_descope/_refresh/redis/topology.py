@@ -113,7 +113,7 @@ def _sentinel_clients(url: SplitResult, options: _Options) -> Sequence[Redis]:
 
 
 def _cluster_client(url: SplitResult, options: _Options) -> RedisCluster:
-    """Return a client of all nodes. Those in the URL name the others, whenever it connects anew."""
+    """Return a client of all nodes. At each new connection, those in the URL name the others."""
     addresses, query = _addresses(url, _PORT)
     nodes = [ClusterNode(host, port) for host, port in addresses]
     own: _Options = {
