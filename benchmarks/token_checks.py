@@ -100,7 +100,7 @@ def _raw_rsa(emulator: Emulator, case: _Case) -> _Prepare:
 def _verify(case: _Case) -> _Prepare:
     keys, now = parse_key_set(case.key_set).keys, time.time()
     return _repeated(
-        partial(verify, case.session_jwt, kind=TokenKind.SESSION, keys=keys, policy=case.policy, now=now)
+        partial(verify, case.session_jwt, kinds=(TokenKind.SESSION,), keys=keys, policy=case.policy, now=now)
     )
 
 
@@ -109,7 +109,7 @@ def _reject(case: _Case, token: str) -> _Prepare:
 
     def reject() -> None:
         with suppress(TokenError):
-            verify(token, kind=TokenKind.SESSION, keys=keys, policy=case.policy, now=now)
+            verify(token, kinds=(TokenKind.SESSION,), keys=keys, policy=case.policy, now=now)
             raise AssertionError("this token must be rejected")
 
     return _repeated(reject)

@@ -30,7 +30,6 @@ __all__ = [
     "UnknownKey",
     "looks_like_jwt",
     "verify",
-    "verify_one_of",
 ]
 
 COMPACT_JWS = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
@@ -155,38 +154,25 @@ def looks_like_jwt(text: str) -> bool:
 
 
 def verify(
-    token: object, *, kind: TokenKind, keys: Mapping[str, Key], policy: TokenPolicy, now: float
-) -> Claims:
-    """Return the claims of ``token``, read-only at every depth.
+    token: object, *, kinds: tuple[TokenKind, ...], keys: Mapping[str, Key], policy: TokenPolicy, now: float
+) -> tuple[TokenKind, Claims]:
+    """Return the first of ``kinds`` that ``token`` is of, and its claims, read-only at every depth.
 
     Costs at most one RSA operation, however many keys there are. No other error is raised for any input.
 
     Args:
         token: The encoded token; values that are not strings are rejected.
-        kind: The kind that the token must have.
+        kinds: The kinds that the token may have.
         keys: The keys in force, by kid.
         policy: What the token must contain.
         now: The current time in epoch seconds.
-
-    Raises:
-        TokenExpired: the token is valid except that it has expired.
-        UnknownKey: ``keys`` does not contain the key that the token names.
-        TokenError: the token is invalid in any other way.
-    """
-    # One error type (TV-01), read-only claims (TV-17), one RSA operation (TV-19).
-    return verify_one_of(token, kinds=(kind,), keys=keys, policy=policy, now=now)[1]
-
-
-def verify_one_of(
-    token: object, *, kinds: tuple[TokenKind, ...], keys: Mapping[str, Key], policy: TokenPolicy, now: float
-) -> tuple[TokenKind, Claims]:
-    """Return the first of ``kinds`` that ``token`` is of, and its claims. Costs what ``verify`` costs.
 
     Raises:
         TokenExpired: the token is valid, as one of the kinds, except that it has expired.
         UnknownKey: ``keys`` does not contain the key that the token names.
         TokenError: the token is invalid in any other way.
     """
+    # One error type (TV-01), read-only claims (TV-17), one RSA operation (TV-19).
     header, payload, signature = _segments(token, policy.max_bytes)
     key = keys.get(_key_id(header))  # no other key is tried (TV-07)
     if key is None:

@@ -12,7 +12,7 @@ from ..callers import Delegate, Machine
 from ..errors import TokenError, TokenExpired, TokenReason, UpstreamUnavailable
 from ..events import EventBus
 from ..session import AuthSession, Claims, RefreshToken
-from .claims import TokenKind, TokenPolicy, UnknownKey, verify_one_of
+from .claims import TokenKind, TokenPolicy, UnknownKey, verify
 
 if TYPE_CHECKING:
     from .jwks_cache import Fetch
@@ -265,9 +265,7 @@ class TokenVerifier:
         while True:
             try:
                 # Before the first fetch the set is empty: a malformed token is rejected without keys (JW-02).
-                return verify_one_of(
-                    token, kinds=kinds, keys=keys or {}, policy=self._policy, now=self._clock()
-                )
+                return verify(token, kinds=kinds, keys=keys or {}, policy=self._policy, now=self._clock())
             except UnknownKey as error:
                 if keys is not None and not (
                     error.should_refetch and await self._jwks.refetch_for_unknown_kid()

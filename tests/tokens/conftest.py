@@ -35,7 +35,7 @@ def verify_token(key_pair: Mapping[str, Key]) -> Callable[..., Claims]:
         policy: TokenPolicy = POLICY,
         keys: Mapping[str, Key] = key_pair,
     ) -> Claims:
-        return verify(token, kind=kind, keys=keys, policy=policy, now=now)
+        return verify(token, kinds=(kind,), keys=keys, policy=policy, now=now)[1]
 
     return run
 

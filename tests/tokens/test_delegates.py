@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fastapi_descope._tokens.claims import Key, TokenKind, TokenPolicy, verify_one_of
+from fastapi_descope._tokens.claims import Key, TokenKind, TokenPolicy, verify
 from fastapi_descope.callers import Delegate
 from fastapi_descope.errors import TokenError, TokenExpired, TokenReason
 from tests.helpers.tampering import NOW, POLICY, PROJECT, Forge
@@ -40,7 +40,7 @@ class Bearers:
     def kind(self, policy: TokenPolicy = APPS, now: float = NOW, **changes: object) -> TokenKind:
         """Return the kind of an access token with changed claims."""
         token = self._forge.token(oauth(self._forge, **changes))
-        return verify_one_of(token, kinds=BEARERS, keys=self._keys, policy=policy, now=now)[0]
+        return verify(token, kinds=BEARERS, keys=self._keys, policy=policy, now=now)[0]
 
     def reason(self, policy: TokenPolicy = APPS, now: float = NOW, **changes: object) -> TokenReason:
         """Return why an access token with changed claims is refused."""
@@ -88,7 +88,7 @@ def test_cl01_refresh_token_may_have_no_other_type(
     """The type and ``drn`` must not contradict each other."""
     token = forge.token(forge.claims(drn="DSR", token_type=token_type))
     with pytest.raises(TokenError) as caught:
-        verify_one_of(token, kinds=(TokenKind.REFRESH,), keys=key_pair, policy=APPS, now=NOW)
+        verify(token, kinds=(TokenKind.REFRESH,), keys=key_pair, policy=APPS, now=NOW)
     assert caught.value.reason is TokenReason.KIND
 
 
@@ -251,5 +251,5 @@ def test_tn01_tenant_of_a_delegate_is_the_one_in_its_token(forge: Forge) -> None
 def test_expired_token_of_a_delegate_names_its_subject(forge: Forge, key_pair: Mapping[str, Key]) -> None:
     """As for a session."""
     with pytest.raises(TokenExpired) as caught:
-        verify_one_of(forge.token(oauth(forge)), kinds=BEARERS, keys=key_pair, policy=APPS, now=NOW + 700)
+        verify(forge.token(oauth(forge)), kinds=BEARERS, keys=key_pair, policy=APPS, now=NOW + 700)
     assert caught.value.subject == "U2forge"

@@ -76,7 +76,7 @@ def test_tv19_one_signature_is_checked_however_many_keys(key_pair: Mapping[str, 
             return key_pair["A"].rsa.verify(msg, sig)
 
     keys = {kid: Key(kid, Counting(kid), "") for kid in ("A", *map(str, range(31)))}
-    verify(forge.token(), kind=TokenKind.SESSION, keys=keys, policy=POLICY, now=NOW)
+    verify(forge.token(), kinds=(TokenKind.SESSION,), keys=keys, policy=POLICY, now=NOW)
     assert used == ["A"]
 
 
