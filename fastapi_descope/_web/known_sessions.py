@@ -7,7 +7,6 @@ session has expired, and only under the same keys and the same ``on_session`` ho
 other header that the full authentication looks at is not looked up.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable
 from hashlib import sha256
 
@@ -16,6 +15,7 @@ from starlette.types import Scope
 from .._auth.auth_result import AuthResult
 from .._auth.core import Core
 from .._auth.credentials import Credentials
+from .._lru_dict import LruDict
 from .client_kind import PREFETCH_HEADERS
 from .credentials import Headers
 from .login_loops import MARKER
@@ -44,7 +44,7 @@ class KnownSessions:
 
     def __init__(self, core: Core, size: int) -> None:
         self._size = size
-        self._results: OrderedDict[bytes, AuthResult] = OrderedDict()
+        self._results = LruDict[bytes, AuthResult](size)
         self._validity: _Validity = (None, 0)
         self._forgotten = 0
         self.bind(core)
@@ -103,9 +103,7 @@ class KnownSessions:
         if in_force != self._validity:
             self._results.clear()
             self._validity = in_force
-        self._results[key] = result
-        if len(self._results) > self._size:
-            self._results.popitem(last=False)
+        self._results.put(key, result)
 
 
 def _is_of(result: AuthResult, concerns: Callable[[str], bool]) -> bool:

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
+from ..._lru_dict import LruDict
 from .client import ResilientRedis
 from .scripts import Script, ScriptReply
 
@@ -36,7 +37,7 @@ class Outbox:
     def __init__(self, client: ResilientRedis, monotonic: Callable[[], float]) -> None:
         self._client = client
         self._monotonic = monotonic
-        self._writes: dict[str, _Write] = {}
+        self._writes = LruDict[str, _Write](_MAX_WRITES)
 
     async def send(
         self,
@@ -56,9 +57,7 @@ class Outbox:
         write = _Write(script, keys, arguments, self._monotonic() + ttl, on_late_reply)
         reply = await self._send_now(write)
         if reply is None:
-            if len(self._writes) >= _MAX_WRITES:
-                del self._writes[next(iter(self._writes))]
-            self._writes[keys[0]] = write
+            self._writes.put(keys[0], write)
         return reply
 
     async def flush(self) -> None:
