@@ -212,6 +212,17 @@ async def test_an_outage_of_descope_is_a_503(
     assert "set-cookie" not in response.headers
 
 
+async def test_an_outage_during_an_invitation_adds_nobody(
+    open_browser: OpenBrowser, emulator: Emulator
+) -> None:
+    """Only a refusal of a known address leads to the second way."""
+    browser = await open_browser(ADA, "acme")
+    emulator.faults.add("user_create", status=503, times=10)
+    response = await browser.post("/members", data={"email": NOMAD, "role": "viewer"}, headers=HEADERS)
+    assert response.status_code == 503
+    assert emulator.requests.count("user_join") == 0
+
+
 async def test_a_wrong_key_is_the_operators_error(open_browser: OpenBrowser) -> None:
     """It is not taken for an outage."""
     browser = await open_browser(ADA, "acme", key="wrong")
