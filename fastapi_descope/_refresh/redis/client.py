@@ -25,6 +25,9 @@ _MAX_CONCURRENT = 16
 _MIGRATION_SECONDS = 0.05
 """Seconds between two attempts at a slot that is being moved."""
 
+_CANCEL_SECONDS = 0.1
+"""Seconds until a task is cancelled again that has not ended."""
+
 _CHECKED_KEYS = 256
 """Keys for ``check``, enough to reach each of some dozen nodes."""
 
@@ -261,9 +264,12 @@ class _Connections:
     async def close(self) -> None:
         """Cancel the tasks, end the commands, and close every connection."""
         self.is_closed = True
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        # Until they have ended: on Python 3.11 the ``asyncio.wait_for`` of redis-py drops a cancellation that
+        # comes as its write ends.
+        while self._tasks:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.wait(self._tasks, timeout=_CANCEL_SECONDS)
         for running in self._timeouts:
             running.reschedule(self.loop.time())
         for _ in range(_MAX_CONCURRENT):  # until every command has ended

@@ -106,6 +106,27 @@ async def test_closing_ends_all_waiting_commands(
     assert events == []
 
 
+async def test_closing_ends_a_task_that_drops_a_cancellation(client: ResilientRedis) -> None:
+    """As a write of redis-py does on Python 3.11. The close of a process does not hang."""
+    cancellations = list[str]()
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancellations.append("dropped")
+        await asyncio.Event().wait()
+
+    task = await client.spawn(work())
+    await run_ready()
+
+    async with asyncio.timeout(20):
+        await client.aclose()
+
+    assert task.cancelled()
+    assert cancellations == ["dropped"]
+
+
 @pytest.mark.parametrize(
     "url", ["redis+sentinel://127.0.0.1:26379", "redis+sentinel://127.0.0.1/", "redis+sentinel:///primary"]
 )
