@@ -23,6 +23,8 @@ _LOOPBACK = {
     "::1": (socket.AF_INET6, "[::1]"),
 }
 _BACKLOG = 2048
+_KEEP_ALIVE_SECONDS = 60
+"""Longer than clients keep idle connections: one that is closed while a call arrives fails the call."""
 _SHUTDOWN_SECONDS = 2
 _NO_LINGER = struct.pack("ii", 1, 0)
 
@@ -67,6 +69,7 @@ class _Server(uvicorn.Server):
                 proxy_headers=False,  # there is no proxy
                 server_header=False,
                 timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+                timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             )
         )
 

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
+from pkgutil import resolve_name
 from threading import Thread
 from threading import enumerate as threads
 
@@ -15,6 +16,12 @@ from fastapi_descope.emulator import Emulator
 from fastapi_descope.emulator.server import running, serve
 
 Make = Callable[..., Emulator]
+
+
+def test_idle_connections_are_closed_by_the_app_first() -> None:
+    """A connection that the emulator closes at the moment of a call fails this call."""
+    of_emulator = resolve_name("fastapi_descope.emulator.server:_KEEP_ALIVE_SECONDS")
+    assert of_emulator > resolve_name("fastapi_descope._upstream.transport:_KEEPALIVE_SECONDS")
 
 
 @pytest.mark.parametrize(
