@@ -28,7 +28,7 @@ from fastapi_descope.session import AuthSession
 
 from .rounds import Benchmark, measure
 
-__all__ = ["main"]
+__all__ = ["main", "project_with_users"]
 
 SESSIONS = 4096
 MAX_MEGABYTES = 12.0
@@ -54,7 +54,7 @@ _Tokens = list[tuple[str, str]]
 _KeySet = tuple[dict[str, str], ...]
 
 
-def _project(users: int) -> Project:
+def project_with_users(users: int) -> Project:
     """Return a project whose users are each in two of its tenants, with roles and permissions."""
     random = Random(20_261_130)  # noqa: S311 - not a secret
     tenants = tuple(SeedTenant(f"T2{random.randbytes(13).hex()}", f"Tenant {n}") for n in range(_TENANTS))
@@ -73,7 +73,7 @@ def _project(users: int) -> Project:
 
 def _issue(users: int) -> tuple[_Tokens, _KeySet]:
     """Return a session token and a refresh token for each user, and the keys that verify them."""
-    emulator = Emulator(_project(users))
+    emulator = Emulator(project_with_users(users))
     pairs = [emulator.issue(user.user_id, next(iter(user.tenants))) for user in emulator.project.users]
     return [(pair.session_jwt, pair.refresh_jwt) for pair in pairs], emulator.public_keys
 
