@@ -4,6 +4,7 @@ import gc
 import os
 from collections.abc import Callable, Iterator
 
+import greenlet  # type: ignore[import-untyped] # its wheels have no types
 import pytest
 from hypothesis import Phase, settings
 
@@ -27,6 +28,13 @@ def pytest_configure() -> None:
     """Of the processes that a worker of pytest-xdist starts, none is measured."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         os.environ.pop("COVERAGE_PROCESS_START", None)
+    if os.environ.get("COVERAGE_GREENLET") == "thread":
+        greenlet.settrace(_refuse_greenlets)
+
+
+def _refuse_greenlets(event: str, _: object) -> None:
+    # Coverage does not follow them in this run, and would take lines of one module for those of another.
+    pytest.fail(f"greenlet {event}: add this test to `greenlets` in scripts/test")
 
 
 def pytest_collection_finish() -> None:
