@@ -103,11 +103,13 @@ async def test_f11_disconnected_clients_lose_no_session(four_workers: Fleet) -> 
     check(await fleet_scenarios.client_disconnects(four_workers, Scale.SHORT))
 
 
+@pytest.mark.slow
 async def test_f15_deploy_answers_waiting_requests(deployed_fleet: Fleet) -> None:
     """A hundred refreshes are in flight when SIGTERM comes."""
     check(await fleet_scenarios.deploy(deployed_fleet, Scale.SHORT))
 
 
+@pytest.mark.slow
 async def test_f15_deploy_loses_no_refresh_of_a_disconnected_client(deployed_fleet: Fleet) -> None:
     """The new process finds a hundred results in Redis and makes no call."""
     check(await fleet_scenarios.deploy_with_disconnects(deployed_fleet, Scale.SHORT))
