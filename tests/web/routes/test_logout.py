@@ -13,6 +13,7 @@ from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.requests import Request
 
 from fastapi_descope import DescopeAuthBackend, optional_user
+from fastapi_descope.emulator import Project
 from fastapi_descope.events import SignedOut
 from tests.helpers.app_harness import APP, AppHarness, EnvFactory
 from tests.helpers.auth_harness import ADA_ID
@@ -125,6 +126,21 @@ async def test_lo03_a_late_request_does_not_revive_a_session_after_logout(make_e
 
     assert late.status_code == 401
     assert late.json()["code"] == "session_ended"
+
+
+async def test_lo03_logout_with_an_old_token_ends_the_session_of_the_new_one(make_env: EnvFactory) -> None:
+    """A tab logs out with the cookies from before a refresh; another tab has those from after it."""
+    env = make_env(project=Project(rotate_refresh=True))
+    browser = await env.signed_in_browser()
+    old = f"DS={browser.cookie('DS')}; DSR={browser.cookie('DSR')}"
+    env.emulator.clock.advance(660)
+    assert (await browser.get("/session-of")).status_code == 200
+
+    await env.browser().post("/logout", cookie=old)
+    response = await browser.get("/session-of")
+
+    assert (response.status_code, response.json()["code"]) == (401, "session_ended")
+    assert SignedOut(everywhere=False, confirmed=True, user_id=ADA_ID) in env.events
 
 
 async def test_tn12_logout_everywhere_ends_the_other_browsers_session(make_env: EnvFactory) -> None:
