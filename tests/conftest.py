@@ -34,7 +34,7 @@ def pytest_configure() -> None:
 
 def _refuse_greenlets(event: str, _: object) -> None:
     # Coverage does not follow them in this run, and would take lines of one module for those of another.
-    pytest.fail(f"greenlet {event}: add this test to `greenlets` in scripts/test")
+    pytest.fail(f"greenlet {event}: add this test to `greenlets` or `unmeasured` in scripts/test")
 
 
 def pytest_collection_finish() -> None:

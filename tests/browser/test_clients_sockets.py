@@ -122,7 +122,8 @@ def test_subscription_ends_with_the_default_code(site: SiteFactory, page: Page) 
 def _open_chat(site: SiteFactory, page: Page, transport: str) -> Site:
     """Mount python-socketio as the documentation says, and open a page that connects to it."""
     app = site(pages=_add_pages, default_tenant="acme")
-    server = socketio.AsyncServer(async_mode="asgi", cors_allowed_origins=[app.url])
+    # The server waits for a poll to end before it stops, and a poll lasts until a ping.
+    server = socketio.AsyncServer(async_mode="asgi", cors_allowed_origins=[app.url], ping_interval=2)
     endpoint = DescopeMiddleware(socketio.ASGIApp(server), descope=app.descope, protect=True)
     app.app.mount("/socket.io", endpoint)
 

@@ -15,6 +15,7 @@ pytestmark = pytest.mark.browser
 AXE = NODE_SDKS / "node_modules" / "axe-core" / "axe.min.js"
 STATIC = Path(__file__).parents[2] / "example_app" / "static"
 NOTES = "Anchor 7 holds.\n\nAnchor 8 moves by 3 mm under load."
+SCREEN, PHONE = ViewportSize(width=1000, height=700), ViewportSize(width=360, height=640)
 
 PUBLIC = ("/", "/login", "/login/sso", "/callback?code=a&state=b", "/nowhere")
 SIGNED_IN = (
@@ -72,8 +73,15 @@ def _violations(page: Page) -> list[tuple[str, str, object]]:
     return [(each["id"], each["impact"], each["nodes"][0]["html"]) for each in result["violations"]]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [ViewportSize(width=1000, height=700), ViewportSize(width=360, height=640)])
+@pytest.mark.parametrize(
+    ("scheme", "size"),
+    [
+        ("light", SCREEN),
+        ("dark", PHONE),
+        pytest.param("dark", SCREEN, marks=pytest.mark.nightly),
+        pytest.param("light", PHONE, marks=pytest.mark.nightly),
+    ],
+)
 def test_axe_finds_nothing_on_any_page(
     chromium: Browser, fieldnotes: Fieldnotes, scheme: Literal["light", "dark"], size: ViewportSize
 ) -> None:

@@ -11,6 +11,7 @@ IMAGES = Path(__file__).parents[2] / "docs" / "images"
 pytestmark = pytest.mark.browser
 
 
+@pytest.mark.nightly
 def test_every_picture_of_the_pages_is_taken_again(tmp_path: Path) -> None:
     """The same pictures in light and dark, each a WebP below 80 kB."""
     take(tmp_path)
