@@ -239,7 +239,9 @@ class ClusterServers:
         source.command("CLUSTER", "SETSLOT", slot, "MIGRATING", target_id)
         for key in cast("list[bytes]", source.command("CLUSTER", "GETKEYSINSLOT", slot, 1000)):
             source.command("MIGRATE", "127.0.0.1", target.port, key, 0, 1000)
-        for each in self.primaries:
+        # Otherwise the source could have a later epoch than the target believes, and take the slot back.
+        _wait_until(lambda: len({_epoch(each) for each in self.primaries}) == 1)
+        for each in (target, *(each for each in self.primaries if each is not target)):
             each.command("CLUSTER", "SETSLOT", slot, "NODE", target_id)
 
     def elapse(self, seconds: float) -> None:
@@ -321,3 +323,9 @@ TOPOLOGIES: Mapping[str, Callable[[Path], RunningRedis]] = MappingProxyType(
     }
 )
 """Starts a Redis of each topology in a directory."""
+
+
+def _epoch(server: RedisServer) -> bytes:
+    """Return the latest configuration of the cluster that a node knows."""
+    info = cast("bytes", server.command("CLUSTER", "INFO"))
+    return info.partition(b"cluster_current_epoch:")[2].split()[0]
