@@ -21,14 +21,16 @@ _DELETED = frozenset({"UserDeleted", "UsersDeleted"})
 # refresh asks Descope whether the user is disabled.
 _CHANGED = frozenset({"UserModified", "UsersModified", "LoginExceedMaxAttempts"})
 
+_OF_USERS = _DELETED | _CHANGED
+
 
 @dataclass(frozen=True, slots=True)
 class IncompleteEvent:
-    """An event that users have changed, which does not say which one or when.
+    """An event about a change of users that lacks the user or the time.
 
     Attributes:
         action: The action, one of those that concern users.
-        missing: What it does not say.
+        missing: What it lacks.
     """
 
     action: str
@@ -53,7 +55,7 @@ class AuditEvent:
     def from_json(cls, event: Mapping[str, object], project_id: str) -> Self | IncompleteEvent | None:
         """Return the event, or None if it is about something else, or about another project."""
         action, user_id, occurred = event.get("action"), as_text(event.get("userId")), event.get("occurred")
-        if not isinstance(action, str) or action not in _DELETED | _CHANGED:
+        if not isinstance(action, str) or action not in _OF_USERS:
             return None
         if event.get("projectId", project_id) != project_id:
             return None

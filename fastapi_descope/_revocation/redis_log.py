@@ -169,22 +169,21 @@ class RedisRevocationLog:
             self._is_degraded = False
             self._events.emit(RevocationLogRecovered())
         has_read.set()
-        missing: dict[Revocation | None, None] = dict.fromkeys(set(self._deny_list.entries()) - stored)
+        missing = set(self._deny_list.entries()) - stored
         while True:
             is_behind = await self._write_page(missing)
             block = None if is_behind else int(_READ_SECONDS * 1000)
-            for entry in await self._read(streams, positions, block=block):
-                missing.pop(entry, None)  # another process has written it
+            # What is read now, another process has written.
+            missing.difference_update(await self._read(streams, positions, block=block))
 
-    async def _write_page(self, missing: dict[Revocation | None, None]) -> bool:
+    async def _write_page(self, missing: set[Revocation]) -> bool:
         """Write some of the entries that Redis lacks; those of ``missing`` are removed from it.
 
         In pages, because new entries must be read meanwhile. Returns whether the next page can follow at
         once.
         """
-        page = [entry for entry in islice(chain(missing, self._unwritten), _PAGE) if entry is not None]
-        for entry in page:
-            missing.pop(entry, None)
+        page = list(islice(chain(missing, self._unwritten), _PAGE))
+        missing.difference_update(page)
         await self.append(page)
         return bool(missing or self._unwritten) and self._unwritten.keys().isdisjoint(page)
 
