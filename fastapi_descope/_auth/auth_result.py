@@ -6,7 +6,6 @@ from typing import Literal, assert_never
 
 from .._refresh.coordinator import RefreshCoordinator
 from .._refresh.outcome import Ended, FlightResult, Outcome, Renewed, SwitchFailed, TooLarge, Unavailable
-from .._revocation.revocations import Revocations
 from ..callers import Delegate, Machine
 from ..errors import DescopeError, SessionEnded, SessionTooLarge, UpstreamUnavailable
 from ..session import AuthSession, RefreshToken, TokenPair
@@ -75,7 +74,6 @@ class Refresh:
 
     coordinator: RefreshCoordinator
     gate: SessionGate[AuthSession]
-    revocations: Revocations
     token: RefreshToken
     task: asyncio.Task[FlightResult] | None = None
 
@@ -85,8 +83,7 @@ class Refresh:
             result = await self._wait_for(self.task, result)
         if result.pair is None:
             return result
-        is_revoked = self.revocations.denies_refresh_token(self.token)
-        latest = None if is_revoked else await self.coordinator.outcome(self.token)
+        latest = await self.coordinator.outcome(self.token)
         if isinstance(latest, Renewed):
             return replace(result, pair=latest.pair)
         return replace(result, pair=None, cookies=CookieAction.KEEP)

@@ -232,7 +232,7 @@ class Authenticator:
         return AuthResult(session, source="cookie", _refresh=self._refresh_of(refresh, task))
 
     def _refresh_of(self, token: RefreshToken, task: asyncio.Task[FlightResult] | None = None) -> Refresh:
-        return Refresh(self._coordinator, self._gate, self._revocations, token, task)
+        return Refresh(self._coordinator, self._gate, token, task)
 
     # With a valid refresh token, any invalid session token is replaced (RF-11).
     async def _refresh_session(
@@ -257,12 +257,8 @@ class Authenticator:
     ) -> AuthResult:
         """Return the result after a refresh. ``session`` and its ``token`` count if there is no verdict."""
         outcome = await self._coordinator.refresh(refresh)
-        # A revocation can arrive while Descope refreshes. The new tokens never leave this process.
-        if isinstance(outcome, Ended) or self._revocations.denies_refresh_token(refresh):
-            session, outcome = None, outcome if isinstance(outcome, Ended) else Ended()
-        result = with_outcome(
-            AuthResult(session, source="cookie", _refresh=self._refresh_of(refresh)), outcome
-        )
+        live = None if isinstance(outcome, Ended) else session
+        result = with_outcome(AuthResult(live, source="cookie", _refresh=self._refresh_of(refresh)), outcome)
         if result.session is None or not self._gate.hooks:
             return result
         return await self._checked(result, result.pair.session_jwt if result.pair else token, result.session)

@@ -11,7 +11,6 @@ from .._refresh.coordinator import RefreshCoordinator
 from .._refresh.family import TokenFamily
 from .._refresh.outcome import Ended, Renewed
 from .._refresh.store import Lease, RefreshResult, RefreshStore
-from .._revocation.revocations import Revocations
 from ..errors import UpstreamUnavailable
 from ..session import RefreshToken, TokenPair
 from .token_service import TokenService
@@ -38,13 +37,11 @@ class CompletedLogins:
         store: RefreshStore,
         coordinator: RefreshCoordinator,
         tokens: TokenService,
-        revocations: Revocations,
     ) -> None:
         self._store = store
         self._family = TokenFamily(store)
         self._coordinator = coordinator
         self._tokens = tokens
-        self._revocations = revocations
 
     async def acquire(self, secret: str) -> Lease | None:
         """Return the right to complete the login, or None if that was tried already.
@@ -106,9 +103,6 @@ class CompletedLogins:
         return pair
 
     async def _newest(self, first: TokenPair) -> TokenPair:
-        # RV-02: a switch that was in flight during the revocation has left tokens that are newer than it.
-        if self._revocations.denies_refresh_token(first.refresh):
-            raise LoginEnded
         match await self._coordinator.outcome(first.refresh):
             case Renewed(pair):
                 return pair

@@ -182,6 +182,7 @@ class CoreBuilder:
             clock=self.clock,
             recorder=self.recorder,
             is_stale=self.revocations.is_stale,
+            denies=self.revocations.denies_refresh_token,
             grace=self.settings.refresh_grace,
             # Long enough for the call of another process, and for the lease of a crashed one.
             wait_timeout=max(self.settings.upstream_timeout, SHARED_LEASE_SECONDS) + 1,
@@ -240,7 +241,7 @@ class CoreBuilder:
             self.tokens,
             self.browser_tokens,
             self.coordinator,
-            CompletedLogins(self.store, self.coordinator, self.tokens, self.revocations),
+            CompletedLogins(self.store, self.coordinator, self.tokens),
             self.session_gate,
             self.events,
             self.recorder,
@@ -254,7 +255,6 @@ class CoreBuilder:
             self.authenticator,
             self.browser_tokens,
             self.coordinator,
-            self.revocations,
             self.login_flow,
             self.events,
         )

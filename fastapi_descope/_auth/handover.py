@@ -2,7 +2,6 @@
 
 from .._refresh.coordinator import RefreshCoordinator
 from .._refresh.outcome import Ended, Renewed, TooLarge
-from .._revocation.revocations import Revocations
 from ..errors import (
     ConflictingCookies,
     LoginRejected,
@@ -32,14 +31,12 @@ class SessionHandover:
         authenticator: Authenticator,
         browser_tokens: BrowserTokens,
         coordinator: RefreshCoordinator,
-        revocations: Revocations,
         login_flow: LoginFlow,
         events: EventBus,
     ) -> None:
         self._authenticator = authenticator
         self._browser_tokens = browser_tokens
         self._coordinator = coordinator
-        self._revocations = revocations
         self._login_flow = login_flow
         self._events = events
 
@@ -80,8 +77,7 @@ class SessionHandover:
         if session_jwt is not None and not isinstance(session, AuthSession):
             raise self._rejected("session_ended" if isinstance(session, TokenExpired) else "tokens")
         outcome = await self._coordinator.refresh(token)
-        # RV-02: a revocation can arrive during the call, and the new tokens would be newer than it.
-        if isinstance(outcome, Ended) or self._revocations.denies_refresh_token(token):
+        if isinstance(outcome, Ended):
             raise self._rejected("session_ended")
         if isinstance(outcome, Renewed):
             login = Login.from_response(outcome.pair.session, {})

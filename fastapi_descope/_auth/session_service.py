@@ -89,8 +89,6 @@ class SessionService:
             if error.reason == TokenReason.TOO_LARGE:  # CK-08
                 raise SessionTooLarge from None
             raise
-        if self._revocations.denies_refresh_token(refresh_token):
-            raise SessionEnded  # revoked during the call
         self._events.emit(TenantSwitched(pair.session.user.id, tenant, pair.session.actor))
         return pair, Login.from_response(pair.session, responses[0].fields)
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from hashlib import sha256
+from typing import TypeVar
 
 from .._concurrency import SingleFlight
 from .._telemetry.instruments import REFRESH
@@ -16,6 +17,8 @@ from .outcome import Ended, FlightResult, Outcome, Renewed, SwitchFailed, Unavai
 from .store import RefreshResult, RefreshStore
 
 __all__ = ["RefreshCoordinator"]
+
+R = TypeVar("R", bound=Outcome | None)
 
 
 class RefreshCoordinator:
@@ -35,6 +38,8 @@ class RefreshCoordinator:
         recorder: measures refreshes.
         is_stale: returns whether Descope has changed a user (id) since a session was issued (epoch seconds).
             A cached result that is stale is replaced.
+        denies: returns whether a verified refresh token was revoked. Its session has ended then, whatever
+            Descope has answered.
         grace: seconds for which a result stays cached after a browser has presented its refresh token.
         wait_timeout: seconds to wait for another process that holds the lease.
     """
@@ -51,6 +56,7 @@ class RefreshCoordinator:
         clock: Callable[[], float],
         recorder: Recorder | None = None,
         is_stale: Callable[[str, float], bool] = lambda _user_id, _issued_at: False,
+        denies: Callable[[RefreshToken], bool] = lambda _token: False,
         grace: float = 30.0,
         wait_timeout: float = 6.0,
     ) -> None:
@@ -68,6 +74,7 @@ class RefreshCoordinator:
             is_stale=is_stale,
             wait_timeout=wait_timeout,
         )
+        self._denies = denies
         self._grace = grace
         self._wait_timeout = wait_timeout
         self._flights: SingleFlight[bytes, FlightResult] = SingleFlight()
@@ -119,11 +126,12 @@ class RefreshCoordinator:
             _key(current), lambda: self._leased.switch(refresh_token, current, exchange, verify)
         )
         flight_result = await _join(flight)
-        if isinstance(flight_result, Renewed):
-            return flight_result.pair
         if isinstance(flight_result, SwitchFailed):
             raise flight_result.error
-        if isinstance(flight_result, Ended):
+        outcome = self._unless_revoked(refresh_token, flight_result)
+        if isinstance(outcome, Renewed):
+            return outcome.pair
+        if isinstance(outcome, Ended):
             raise SessionEnded
         raise UpstreamUnavailable
 
@@ -183,9 +191,10 @@ class RefreshCoordinator:
     async def outcome(self, refresh_token: RefreshToken) -> Outcome | None:
         """Return the cached outcome of the session, or None if there is none.
 
-        Tenant switches and logouts are included. Does not refresh.
+        Tenant switches, logouts and revocations are included. Does not refresh.
         """
-        return await self._leased.cached_outcome(refresh_token, refresh_token.text)
+        cached = await self._leased.cached_outcome(refresh_token, refresh_token.text)
+        return self._unless_revoked(refresh_token, cached)
 
     def mark_presented(self, token: str) -> None:
         """Record in the background that a browser has presented the refresh token ``token``.
@@ -204,7 +213,12 @@ class RefreshCoordinator:
         while True:  # RF-02, RF-06
             flight_result = await _join(self.start_refresh(refresh_token))
             if not isinstance(flight_result, SwitchFailed):
-                return flight_result
+                return self._unless_revoked(refresh_token, flight_result)
+
+    # RV-02: a revocation can arrive during the operation, and the new tokens would be newer than it.
+    def _unless_revoked(self, refresh_token: RefreshToken, outcome: R) -> R | Ended:
+        """Return ``outcome``, or ``Ended`` if the refresh token was revoked."""
+        return outcome if isinstance(outcome, Ended) or not self._denies(refresh_token) else Ended()
 
 
 async def _join(flight: asyncio.Task[FlightResult]) -> FlightResult:

@@ -20,7 +20,7 @@ SECRET = "secret-of-a-login-cookie"
 
 
 def _new_logins(auth: AuthHarness, store: MemoryRefreshStore) -> CompletedLogins:
-    return CompletedLogins(store, auth.coordinator, auth.tokens, auth.revocations)
+    return CompletedLogins(store, auth.coordinator, auth.tokens)
 
 
 @pytest.fixture
