@@ -89,19 +89,26 @@ class Pacer:
         self._per_iteration = per_iteration
         self._loop: asyncio.AbstractEventLoop | None = None
         self._turns = asyncio.Semaphore(per_iteration)
+        self._taken = 0
 
     async def turn(self) -> None:
         """Take a turn. Waits only if this iteration has none left or others wait."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
-            self._loop, self._turns = loop, asyncio.Semaphore(self._per_iteration)
-        turns = self._turns
+            self._loop, self._turns, self._taken = loop, asyncio.Semaphore(self._per_iteration), 0
         self.waiting += 1
         try:
-            await turns.acquire()
+            await self._turns.acquire()
         finally:
             self.waiting -= 1
-        loop.call_soon(turns.release)
+        if self._taken == 0:
+            loop.call_soon(self._begin_iteration)
+        self._taken += 1
+
+    def _begin_iteration(self) -> None:
+        taken, self._taken = self._taken, 0
+        for _ in range(taken):
+            self._turns.release()
 
 
 class CircuitBreaker:

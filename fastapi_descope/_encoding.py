@@ -160,7 +160,7 @@ def as_mapping(value: object) -> Mapping[str, object] | None:
 def as_names(value: object) -> tuple[str, ...]:
     """Return the strings in a list, or nothing for any other value."""
     # A string is not a list of names: "administrator" does not contain "admin" (TN-04).
-    names = tuple(item for item in _items(value) if isinstance(item, str))
+    names = tuple([item for item in _items(value) if isinstance(item, str)])
     # A session keeps one object, and not also a copy of the one in its claims.
     return cast("tuple[str, ...]", value) if names == value else names
 

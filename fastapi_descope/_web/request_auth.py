@@ -320,27 +320,37 @@ class RequestAuth(SendWrapper):
         return partial(self.parts.core.revocations.denies, token, _user_id(caller), caller.issued_at)
 
     def on_start(self, message: Message) -> Awaitable[None] | None:
-        """Add cookies and cache headers to the first message, or return an awaitable that adds them.
+        """Add cookies and cache headers to the first message.
 
-        That waits at most one second for a concurrent refresh. It raises ``SessionTooLarge`` if the new
-        tokens do not fit into cookies.
+        While a refresh may run, return an awaitable that adds them. It waits at most one second.
+
+        Raises:
+            SessionTooLarge: The new tokens do not fit into cookies.
         """
         if self._cookies is not None or self._credentials is not None:
-            return self._set_cookies(message)
-        if self.result is not None and self.scope["type"] == "http":
+            result = self.result
+            if result is not None and not result.is_final and self.cookies.decision is None:
+                return self._finish(result, message)
+            self._set_cookies(message)
+        elif self.result is not None and self.scope["type"] == "http":
             self.parts.cookies.set_cache_headers(message)
             if is_event_stream(message):
                 self._end_stream_with_session()
         return None
+
+    async def _finish(self, result: AuthResult, message: Message) -> None:
+        self.result = await result.finish()
+        self._set_cookies(message)
 
     def _end_stream_with_session(self) -> None:
         stream = EventStream(self._send, self.revocation_check())
         self._send = stream.send
         self.watch_revocations(stream.end_if_revoked)
 
-    async def _set_cookies(self, message: Message) -> None:
-        cookies = self.cookies
-        change = cookies.decision or await self._cookie_change()
+    def _set_cookies(self, message: Message) -> None:
+        cookies, result = self.cookies, self.result
+        authenticated = CookieAction.KEEP if result is None else result.pair or result.cookies
+        change = cookies.decision or authenticated
         ends_login = change is CookieAction.CLEAR or self._has_succeeded(message)
         # Checked here, because nearly no request has the marker.
         if ends_login and any(name == b"cookie" and MARKER in value for name, value in self.scope["headers"]):
@@ -354,15 +364,6 @@ class RequestAuth(SendWrapper):
         """Return whether the response is that of a handler that got the session."""
         has_session = self.result is not None and self.result.session is not None
         return has_session and message.get("status", _REDIRECT) < _REDIRECT
-
-    async def _cookie_change(self) -> TokenPair | CookieAction:
-        """Return what authentication changes about the cookies."""
-        result = self.result
-        if result is None:
-            return CookieAction.KEEP
-        if not result.is_final:
-            result = self.result = await result.finish()
-        return result.pair or result.cookies
 
 
 def _user_id(caller: Caller) -> str:
