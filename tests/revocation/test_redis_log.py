@@ -18,6 +18,7 @@ from fastapi_descope.events import (
     StoreDegraded,
 )
 from tests.faults.redis_proxy import Lost, RedisProxy
+from tests.helpers.event_loop import run_ready
 from tests.helpers.redis_server import RedisServer
 from tests.helpers.redis_topologies import (
     DOCUMENTED_LOG_COMMANDS,
@@ -70,6 +71,14 @@ class Process:
         """Wait until this process denies the tokens of a user."""
         await self.until(lambda: self.denies(user))
 
+    async def until_shared(self) -> None:
+        """Wait until the log has all entries of this process: on a busy machine, writes are repeated."""
+        await _poll(self.revocations.are_shared)
+
+    async def until_known(self) -> None:
+        """Wait until this process has read the log to its end. It is ready after a second in any case."""
+        await _poll(self.revocations.are_known)
+
     async def __aenter__(self) -> Self:
         await self.revocations.ready()
         return self
@@ -91,6 +100,12 @@ class Process:
     async def _notify_all(self) -> None:
         async with self._changed:
             self._changed.notify_all()
+
+
+async def _poll(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await run_ready()
 
 
 async def _lost(process: Process) -> None:
@@ -156,8 +171,10 @@ async def test_rv04_long_log_is_read_to_its_end(redis_server: RedisServer) -> No
     """In pages, before the first request is authenticated."""
     async with Process(redis_server.url) as one:
         await asyncio.gather(*(one.revocations.revoke_user(f"U2user{number}") for number in range(1200)))
+        await one.until_shared()
 
         async with Process(redis_server.url) as late:
+            await late.until_known()
             assert all(late.denies(f"U2user{number}") for number in range(1200))
 
 
@@ -260,6 +277,7 @@ async def test_rv04_long_log_is_restored_in_pages(redis_victim: RedisServer) -> 
             await asyncio.sleep(0)
 
         async with Process(redis_victim.url) as late:
+            await late.until_known()
             assert all(late.denies(user) for user in users)
     assert most < 600
 
