@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
@@ -137,7 +137,7 @@ class _Soak:
             self._moments.append(await self._sample(_now() - started))
             if self._moments[-1].at > row * self._plan.row_seconds - self._plan.sample_seconds:
                 self._write(self._row(str(row), last))
-                row, last = row + 1, _copy(self._tally)
+                row, last = row + 1, replace(self._tally)
 
     async def _sample(self, at: float) -> Moment:
         tally = self._tally
@@ -155,7 +155,7 @@ class _Soak:
             name,
             self._injector.injected.total(),
             *(getattr(tally, name) - getattr(last, name) for name in _COUNTED),
-            sum(tally.violations.values()),
+            tally.violations.total(),
             _range([each.resident // 1024 for each in processes]),
             _range([each.files for each in processes]),
             _range([each.tasks for each in processes]),
@@ -181,10 +181,6 @@ _HEADER = "".join(f"{name:>{width}}" for name, width in zip(_COLUMNS, _WIDTHS, s
 
 def _range(values: Sequence[int]) -> str:
     return f"{min(values)}-{max(values)}" if values else "-"
-
-
-def _copy(tally: Tally) -> Tally:
-    return Tally(**{each.name: getattr(tally, each.name) for each in fields(Tally)})
 
 
 def _now() -> float:

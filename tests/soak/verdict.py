@@ -1,12 +1,12 @@
 """The verdict of a soak: the limits of each series, and the lines that say whether they are kept."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from .samples import Growth, Limit, ProcessSample, RedisSample, growth
-from .visitors import Tally
+from .visitors import Tally, Violation
 
 __all__ = ["Check", "Moment", "Verdict", "idle_checks", "process_checks", "redis_checks", "tally_checks"]
 
@@ -114,15 +114,9 @@ def redis_checks(moments: Sequence[Moment], *, left: Sequence[str]) -> Iterable[
 
 def tally_checks(tally: Tally) -> Iterable[Check]:
     """Return a check for each kind of violation."""
-    names: Mapping[str, Callable[[], int]] = {
-        "users wrongly logged out": lambda: tally.logged_out,
-        "foreign identities": lambda: tally.foreign,
-        "lost tenant switches": lambda: tally.lost,
-        "sessions after their logout": lambda: tally.undead,
-        "unexpected responses": lambda: tally.unexpected,
-    }
-    for name, count in names.items():
-        yield Check(f"{name}: {count()}", count() == 0)
+    for violation in Violation:
+        count = tally.violations[violation]
+        yield Check(f"{violation.value}: {count}", count == 0)
 
 
 def _recent(moments: Sequence[Moment], now: Moment) -> int:

@@ -3,9 +3,11 @@
 import asyncio
 import json
 from base64 import urlsafe_b64decode
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
+from enum import Enum
 from random import Random
 from typing import Any
 
@@ -20,7 +22,7 @@ from tests.helpers.cookie_jar import StandardJar
 
 from .balancer import Balancer, Headers
 
-__all__ = ["Site", "Tally", "Visitor"]
+__all__ = ["Site", "Tally", "Violation", "Visitor"]
 
 _OK, _SEE_OTHER, _UNAUTHORIZED = 200, 303, 401
 _SIGNED_OUT = 204
@@ -36,9 +38,19 @@ _SPREAD_SECONDS = 1.0
 _RETURN_SECONDS = 60.0
 
 
+class Violation(Enum):
+    """What must not happen. The values are the texts of the report."""
+
+    LOGGED_OUT = "users wrongly logged out"
+    FOREIGN = "foreign identities"
+    LOST = "lost tenant switches"
+    UNDEAD = "sessions after their logout"
+    UNEXPECTED = "unexpected responses"
+
+
 @dataclass(slots=True)
 class Tally:
-    """What happened so far. The fields after ``unavailable`` are violations and must be 0.
+    """What happened so far.
 
     Attributes:
         requests: requests, without WebSockets.
@@ -48,11 +60,7 @@ class Tally:
         sign_outs: logouts.
         sockets: WebSockets that were accepted.
         unavailable: requests without a success because something fails.
-        logged_out: sessions that ended although nobody ended them.
-        foreign: responses with the identity of another user.
-        lost: tenant switches that were confirmed and had no effect.
-        undead: sessions that worked after their logout, although nothing failed.
-        unexpected: responses with another status than the request can have.
+        violations: how often each violation occurred.
         notes: what is known about the violations, without a token.
     """
 
@@ -63,19 +71,8 @@ class Tally:
     sign_outs: int = 0
     sockets: int = 0
     unavailable: int = 0
-    logged_out: int = 0
-    foreign: int = 0
-    lost: int = 0
-    undead: int = 0
-    unexpected: int = 0
+    violations: Counter[Violation] = field(default_factory=Counter[Violation])
     notes: list[str] = field(default_factory=list[str])
-
-    @property
-    def violations(self) -> dict[str, int]:
-        """The violations that occurred, by name."""
-        names = [each.name for each in fields(self)]
-        found = {name: int(getattr(self, name)) for name in names[names.index("unavailable") + 1 : -1]}
-        return {name: count for name, count in found.items() if count}
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +129,7 @@ class Visitor:
                 while (await self._get()).status in _UNAVAILABLE:  # noqa: ASYNC110 - another process
                     await asyncio.sleep(_PAUSE_SECONDS)
                 return
-        self._note("unexpected", "no response after all faults")
+        self._note(Violation.UNEXPECTED, "no response after all faults")
 
     async def _act(self) -> None:
         match self._random.random():
@@ -207,7 +204,7 @@ class Visitor:
         for _ in range(len(self._site.balancer.urls)):
             response = await self._site.balancer.send("GET", "/me", headers)
             if response.status == _OK and self._site.is_calm():
-                self._note("undead", "a session works after its logout")
+                self._note(Violation.UNDEAD, "a session works after its logout")
 
     async def _hold_socket(self) -> None:
         """Open a WebSocket of a fresh session, hold it for a while, and send requests in the meantime."""
@@ -250,27 +247,28 @@ class Visitor:
 
     def _check_user(self, user: str) -> None:
         if user != self._member.user_id:
-            self._note("foreign", f"{user} instead of {self._member.user_id}")
+            self._note(Violation.FOREIGN, f"{user} instead of {self._member.user_id}")
 
     def _check_identity(self, user: str, tenant: str) -> None:
         self._check_user(user)
         if tenant not in self._tenants:
-            self._note("lost", f"{tenant} instead of {sorted(self._tenants)}")
+            self._note(Violation.LOST, f"{tenant} instead of {sorted(self._tenants)}")
 
     def _expect_unavailable(self, response: Response, action: str) -> None:
         if response.status in _UNAVAILABLE and not response.clears:
             self._tally.unavailable += 1
         else:
-            self._note("unexpected", f"{action}: {response.status}")
+            self._note(Violation.UNEXPECTED, f"{action}: {response.status}")
 
     def _lose_session(self, response: Response) -> None:
         if self._is_signed_in:  # one tab of several finds out first
-            self._note("logged_out", f"{self._member.login_id}: {response.status}")
+            self._note(Violation.LOGGED_OUT, f"{self._member.login_id}: {response.status}")
         self._jar, self._is_signed_in = StandardJar(self._site.url + "/"), False
 
-    def _note(self, violation: str, text: str) -> None:
-        setattr(self._tally, violation, getattr(self._tally, violation) + 1)
-        self._tally.notes.append(f"{violation}: {text} (fault: {self._site.state() or 'none'})")
+    def _note(self, violation: Violation, text: str) -> None:
+        self._tally.violations[violation] += 1
+        fault = self._site.state() or "none"
+        self._tally.notes.append(f"{violation.name.lower()}: {text} (fault: {fault})")
 
 
 def _subject(token: str) -> str:
