@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack
 
 import httpx
 import pytest
+from descope import AuthException
 
 from example_app.app import create_app
 from example_app.tests.app_env import ADA, APP, GRACE, HANK, NOMAD, NOW, OpenBrowser
@@ -226,5 +227,5 @@ async def test_an_outage_during_an_invitation_adds_nobody(
 async def test_a_wrong_key_is_the_operators_error(open_browser: OpenBrowser) -> None:
     """It is not taken for an outage."""
     browser = await open_browser(ADA, "acme", key="wrong")
-    with pytest.raises(Exception, match="401"):
+    with pytest.raises(AuthException, match="management key"):
         await browser.get("/members")

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from descope import AccessKeyLoginOptions, AuthException, LoginOptions
+from jwt import InvalidSignatureError
 
 from fastapi_descope.emulator import DEFAULT_PROJECT_ID, SeedUser
 from tests.contract.conftest import Client, Connect, Serve
@@ -262,5 +263,5 @@ async def test_tampered_tokens(client: Client) -> None:
     session: str = (await sign_in(client))["sessionToken"]["jwt"]
     header, payload, signature = session.split(".")
     flipped = "A" if signature[9] != "A" else "B"
-    with pytest.raises(Exception, match="Signature verification failed"):
+    with pytest.raises(InvalidSignatureError, match="Signature verification failed"):
         await resolve(client.validate_session(f"{header}.{payload}.{signature[:9]}{flipped}{signature[10:]}"))

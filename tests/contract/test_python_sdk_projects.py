@@ -9,6 +9,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 from descope import AccessKeyLoginOptions, AuthException, LoginOptions, RateLimitException
+from jwt import InvalidAudienceError
 
 from fastapi_descope.emulator import DEFAULT_PROJECT_ID, Project, SeedUser
 from tests.contract.conftest import TENANT_KEY, Connect, Serve
@@ -123,7 +124,7 @@ async def test_a_required_audience(serve: Serve, connect: Connect) -> None:
     client = connect(base_url)
     session = emulator.issue(ADA).session_jwt
     assert (await resolve(client.validate_session(session, "notes-api")))["aud"] == "notes-api"
-    with pytest.raises(Exception, match="Audience doesn't match"):
+    with pytest.raises(InvalidAudienceError, match="Audience doesn't match"):
         await resolve(client.validate_session(session, "another-api"))
 
 

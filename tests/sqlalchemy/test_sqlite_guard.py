@@ -1,5 +1,6 @@
 """What SQL on SQLite cannot do to reach the table below the view: TI-08."""
 
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ async def test_ti08_cursor_of_the_driver_cannot_reach_the_table_below(sqlite_ten
         await session.execute(text("SELECT 1"))
         raw = await (await session.connection()).get_raw_connection()
         driver: Any = raw.driver_connection
-        with pytest.raises(Exception, match=r"access to note\.id is prohibited"):
+        with pytest.raises(sqlite3.DatabaseError, match=r"access to note\.id is prohibited"):
             await driver.execute("SELECT id FROM main.note")
 
 

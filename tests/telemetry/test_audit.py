@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
+import jsonschema_rs
 import pytest
 
 from fastapi_descope import events
@@ -140,7 +141,6 @@ def _recorder() -> Recorder:
 
 
 def _errors(record: Mapping[str, Any]) -> list[str]:
-    jsonschema_rs = pytest.importorskip("jsonschema_rs")
     schema = _AUTHENTICATION if record["class_uid"] else _BASE_EVENT
     return [str(error) for error in jsonschema_rs.validator_for(dict(schema)).iter_errors(dict(record))]
 
