@@ -52,7 +52,7 @@ keeps the last 10,000 requests."""
 def _running_command() -> Generator[tuple[subprocess.Popen[str], str]]:
     """Run ``fastapi-descope emulator`` on a free port; yield the process and its URL."""
     arguments = [str(_COMMAND), "emulator", "--port", "0"]
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own command
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         try:
             url_match = next(filter(None, (re.search(r"http://[\d.:]+", line) for line in process.stdout)))

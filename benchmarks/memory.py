@@ -56,7 +56,7 @@ _KeySet = tuple[dict[str, str], ...]
 
 def project_with_users(users: int) -> Project:
     """Return a project whose users are each in two of its tenants, with roles and permissions."""
-    random = Random(20_261_130)  # noqa: S311 - not a secret
+    random = Random(20_261_130)
     tenants = tuple(SeedTenant(f"T2{random.randbytes(13).hex()}", f"Tenant {n}") for n in range(_TENANTS))
     return Project(
         tenants=tenants,
@@ -168,7 +168,7 @@ def _filled_cache(size: int) -> TokenCache[AuthSession]:
 
 def _look_up(caches: Mapping[int, TokenCache[AuthSession]], size: int) -> Benchmark:
     """Look a token up in the cache of this size: digest, entry, expiry."""
-    random, cache = Random(size), caches[size]  # noqa: S311 - not a secret
+    random, cache = Random(size), caches[size]
 
     def prepare(lookups: int) -> Callable[[], Awaitable[None]]:
         texts = [_text(random.randrange(size)) for _ in range(lookups)]

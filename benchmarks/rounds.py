@@ -67,7 +67,7 @@ async def measure(
     """
     order = list(benchmarks)
     times: dict[str, list[float]] = {name: [] for name in order}
-    random = Random(_SEED)  # noqa: S311 - not a secret
+    random = Random(_SEED)
     gc.collect()
     gc.freeze()
     try:

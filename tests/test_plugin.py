@@ -104,7 +104,7 @@ def test_import_loads_no_optional_package() -> None:
         " 'fastapi_descope.emulator', 'fastapi_descope.testing') if m in sys.modules])"
     )
 
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603 - our own interpreter
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "[]"
 

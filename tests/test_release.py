@@ -31,7 +31,7 @@ class Repository:
     def git(self, *arguments: str) -> None:
         """Run git."""
         who = ["-c", "user.name=release", "-c", "user.email=release@localhost", "-c", "tag.gpgSign=false"]
-        subprocess.run(["git", *who, *arguments], cwd=self.folder, check=True)  # noqa: S603, S607 - in a folder of ours
+        subprocess.run(["git", *who, *arguments], cwd=self.folder, check=True)
 
     def commit(self) -> None:
         """Commit all files."""
@@ -48,7 +48,7 @@ class Repository:
 
 def _run(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     environment = os.environ | {"PATH": f"{ROOT / '.tools' / 'bin'}:{os.environ['PATH']}"}
-    return subprocess.run(  # noqa: S603 - ours
+    return subprocess.run(
         [folder / "scripts" / "release", *arguments],
         env=environment,
         capture_output=True,

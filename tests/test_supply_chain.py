@@ -75,7 +75,7 @@ def _imports(path: Path) -> Iterator[str]:
 
 def test_sc02_neither_ecdsa_nor_rsa_is_imported_by_a_login() -> None:
     """SC-02: python-jose installs both; a login, a refresh and the import of the package use neither."""
-    done = subprocess.run(  # noqa: S603 - our own interpreter
+    done = subprocess.run(
         [sys.executable, "-c", _LOGIN], cwd=ROOT, capture_output=True, text=True, check=False
     )
 

@@ -160,11 +160,11 @@ def test_hooks_stop_a_commit_with_a_mistake(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     (tmp_path / "module.py").write_text('"""A module."""\n\nimport os\n', encoding="utf-8")
     for command in ("init --quiet", "add module.py pyproject.toml .pre-commit-config.yaml"):
-        subprocess.run(["git", *command.split()], cwd=tmp_path, check=True)  # noqa: S603, S607 - in a folder of ours
+        subprocess.run(["git", *command.split()], cwd=tmp_path, check=True)
     prek = Path(sys.executable).with_name("prek")
 
     statuses = {
-        hook: subprocess.run(  # noqa: S603 - ours
+        hook: subprocess.run(
             [prek, "run", hook], cwd=tmp_path, capture_output=True, text=True, check=False
         ).returncode
         for hook in ("ruff-format", "ruff-check", "codespell")

@@ -43,7 +43,7 @@ def wrk_version() -> str | None:
     """Return the version of wrk, or None if it is not installed."""
     if shutil.which("wrk") is None:
         return None
-    banner = subprocess.run(["wrk", "-v"], capture_output=True, text=True, check=False).stdout  # noqa: S607 - wherever it is
+    banner = subprocess.run(["wrk", "-v"], capture_output=True, text=True, check=False).stdout
     return banner.split()[1].removeprefix("debian/")
 
 
@@ -51,7 +51,7 @@ def run_wrk(url: str, headers: tuple[str, ...], seconds: int) -> LoadResult:
     """Send requests over ``CONNECTIONS`` connections, the next one on each as soon as a response is there."""
     command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", f"--timeout={_TIMEOUT_SECONDS}s"]
     arguments = [part for header in headers for part in ("-H", header)]
-    done = subprocess.run(  # noqa: S603 - wrk on our own server
+    done = subprocess.run(
         [*command, f"--script={_SCRIPT}", *arguments, url], capture_output=True, text=True, check=True
     )
     result = json.loads(done.stdout.splitlines()[-1])
@@ -70,7 +70,7 @@ def measure_load(
     """Load each server once per round, in an order that differs between rounds but not between runs."""
     order = list(ports)
     results: dict[str, list[LoadResult]] = {name: [] for name in order}
-    random = Random(_SEED)  # noqa: S311 - not a secret
+    random = Random(_SEED)
     for _ in range(rounds):
         random.shuffle(order)
         for name in order:

@@ -20,7 +20,7 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
 
 def bash(script: str) -> str:
     """Return what a bash prints, with the command on its path."""
-    done = subprocess.run(  # noqa: S603 - our own command
+    done = subprocess.run(
         ["/bin/bash", "--norc", "-c", script],
         env={**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"},
         capture_output=True,
@@ -63,7 +63,7 @@ def test_bash_completes_commands_and_options(script: str, words: str, completed:
 )
 def test_completion_is_installed_for_each_shell(tmp_path: Path, shell: str, line: str) -> None:
     """Into the files of the user, and no other. A variable of typer names the shell."""
-    done = subprocess.run(  # noqa: S603 - our own command
+    done = subprocess.run(
         [BIN / "fastapi-descope", "--install-completion", shell],
         env={**os.environ, "HOME": str(tmp_path), "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"},
         capture_output=True,
@@ -85,5 +85,5 @@ def test_help_and_completion_import_no_framework() -> None:
         "slow = ('fastapi', 'starlette', 'pydantic', 'cryptography', 'httpx', 'redis', 'jinja2', 'rich')\n"
         "print('\\n', *(name for name in slow if name in sys.modules))\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603 - our own code
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1].split() == []

@@ -323,7 +323,7 @@ async def test_an_unencrypted_redis_password(
     emulator: Emulator,
     variables: Variables,
     url: str,
-    is_reported: bool,  # noqa: FBT001 - a parameter of a test
+    is_reported: bool,
 ) -> None:
     """A warning if it is sent to another machine without TLS."""
     variables(REDIS_URL=url)

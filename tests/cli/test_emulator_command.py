@@ -51,7 +51,7 @@ class RunningCommand:
 @contextmanager
 def emulator_running(*options: str) -> Generator[RunningCommand]:
     """Run the command in a process and interrupt it at the end. Its output can be read afterwards."""
-    with subprocess.Popen(  # noqa: S603 - our own command
+    with subprocess.Popen(
         [COMMAND, "emulator", "--port", "0", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -276,7 +276,7 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_installed_command(tmp_path: Path) -> None:
     """The console script imports apps from the current directory."""
     (tmp_path / "shop.py").write_text("from fastapi import FastAPI\napp = FastAPI(openapi_url=None)\n")
-    completed = subprocess.run(  # noqa: S603 - our own command
+    completed = subprocess.run(
         [COMMAND, "routes", "shop:app"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert (completed.returncode, completed.stdout, completed.stderr) == (0, "METHOD  PATH  REQUIRES\n", "")

@@ -33,7 +33,7 @@ def clean_environment() -> dict[str, str]:
 
 def execute(folder: Path, *command: str) -> str:
     """Run a command of the environment in a folder, and return its output."""
-    done = subprocess.run(  # noqa: S603 - our own commands
+    done = subprocess.run(
         [BIN / command[0], *command[1:]],
         cwd=folder,
         env=clean_environment(),
@@ -49,16 +49,14 @@ def execute(folder: Path, *command: str) -> str:
 @contextmanager
 def server(folder: Path, pattern: str, *command: str, **variables: str) -> Generator[str]:
     """Run a server, and yield the URL in its output."""
-    with (
-        subprocess.Popen(  # noqa: S603 - our own commands
-            [BIN / command[0], *command[1:]],
-            cwd=folder,
-            env={**clean_environment(), **variables},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        ) as process
-    ):
+    with subprocess.Popen(
+        [BIN / command[0], *command[1:]],
+        cwd=folder,
+        env={**clean_environment(), **variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
         assert process.stdout is not None
         try:
             found = (re.search(pattern, line) for line in process.stdout)

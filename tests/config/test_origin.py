@@ -103,7 +103,7 @@ def test_other_text_is_not_an_origin(text: str) -> None:
         ("http://localtest.me", False, False),
     ],
 )
-def test_loopback_is_recognised_without_name_resolution(text: str, loopback: bool, address: bool) -> None:  # noqa: FBT001 - a row
+def test_loopback_is_recognised_without_name_resolution(text: str, loopback: bool, address: bool) -> None:
     """Only ``localhost``, 127.0.0.0/8 and ``[::1]`` are loopback."""
     origin = Origin.parse(text)
 

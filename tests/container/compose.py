@@ -117,7 +117,7 @@ class Stack:
             for script in self.configs.values():
                 server.execute(*script.split(";\n"))
             forward = [sys.executable, "-m", "tests.container.socket_forward", server.socket]
-            process = subprocess.Popen(self.network.join(*forward))  # noqa: S603 - ours
+            process = subprocess.Popen(self.network.join(*forward))
             (self.folder / "postgres.log").touch()
             try:
                 yield
@@ -143,7 +143,7 @@ class Stack:
 
     def join(self, command: Sequence[str]) -> "subprocess.CompletedProcess[str]":
         """Run a command in the network of the services, with the files of this machine."""
-        return subprocess.run(self.network.join(*command), capture_output=True, text=True, check=False)  # noqa: S603 - ours
+        return subprocess.run(self.network.join(*command), capture_output=True, text=True, check=False)
 
     def _started(self) -> set[str]:
         return {path.stem for path in self.folder.glob("*.log")}

@@ -71,7 +71,7 @@ class Sandbox:
     def run(self, command: Sequence[str]) -> "subprocess.CompletedProcess[str]":
         """Run a command to its end, and return its status and its output."""
         done = ["bwrap", "--die-with-parent", *self._options(), *command]
-        return subprocess.run(self._joined(done), capture_output=True, text=True, check=False)  # noqa: S603 - ours
+        return subprocess.run(self._joined(done), capture_output=True, text=True, check=False)
 
     @contextmanager
     def running(self, command: Sequence[str], log: Path) -> "Generator[Process]":
@@ -121,7 +121,7 @@ def _bubblewrap(
     reading, writing = os.pipe()
     line = ["bwrap", "--die-with-parent", "--info-fd", str(writing), *options, *command]
     with os.fdopen(reading) as info:
-        process = subprocess.Popen(  # noqa: S603 - ours
+        process = subprocess.Popen(
             joined.join(*line) if joined else line,
             pass_fds=(writing,),
             stdout=output,

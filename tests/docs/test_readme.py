@@ -33,7 +33,7 @@ def _uvicorn(folder: Path, environment: dict[str, str]) -> Generator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "uvicorn", "main:app", "--port", str(port), "--log-level", "warning"]
-    process = subprocess.Popen(command, cwd=folder, env=os.environ | environment)  # noqa: S603 - our own interpreter
+    process = subprocess.Popen(command, cwd=folder, env=os.environ | environment)
     try:
         _wait_for(port)
         yield f"http://127.0.0.1:{port}"

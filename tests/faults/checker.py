@@ -87,7 +87,7 @@ class Checker:
         await testbed.reset()
         return cls(testbed, name, fault, await testbed.app.stats())
 
-    def expect(self, condition: bool, violation: str) -> None:  # noqa: FBT001 - reads as an assertion does
+    def expect(self, condition: bool, violation: str) -> None:
         """Record ``violation`` if the condition is false. The scenario continues."""
         if not condition:
             self.violations.append(violation)

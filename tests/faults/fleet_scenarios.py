@@ -68,7 +68,7 @@ async def client_disconnects(fleet: Fleet, scale: Scale) -> Report:
     count = 300 if scale is Scale.SHORT else 5000
     checker = await fleet.start_scenario("F11", f"disconnects: {count} clients, after 0 to 200 ms")
     browsers = [*await fleet.expired_browsers(count // 2), *await fleet.testbed.browsers(count - count // 2)]
-    random = Random(11)  # noqa: S311 - the same moments in every run
+    random = Random(11)
     random.shuffle(browsers)
     await fleet.testbed.upstream.fault("refresh", delay=0.1, times=count)
     disconnects = [_disconnect_after(fleet, browser, random.uniform(0, 0.2)) for browser in browsers]

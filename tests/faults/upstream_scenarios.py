@@ -189,7 +189,7 @@ def _workers(count: int) -> str:
 
 
 async def _flap(testbed: Testbed, calls: int) -> None:
-    chance = random.Random(3)  # noqa: S311 - the same in every run
+    chance = random.Random(3)
     failures: list[FaultOptions] = [{"status": 500}, {"status": 502}, {"status": 503}, {"cut": "reset"}]
     rows = [chance.choice(failures) if chance.random() < 0.5 else _PASS for _ in range(calls)]
     await testbed.upstream.faults("refresh", rows)
@@ -364,7 +364,7 @@ async def many_tabs(testbed: Testbed, scale: Scale) -> Report:
         responses = list(await asyncio.gather(*(browser.send() for _ in range(50))))
         statuses = {response.status for response in responses}
         checker.expect(statuses == {_OK}, f"tabs got {statuses}")
-        chance = random.Random(number)  # noqa: S311 - the same in every run
+        chance = random.Random(number)
         chance.shuffle(responses)
         for response in responses[: chance.choice((0, 1, 25, 50))]:
             browser.receive(response)

@@ -68,7 +68,7 @@ def run_python(folder: Path, files: Mapping[str, str], *arguments: str) -> tuple
         file = folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
-    done = subprocess.run(  # noqa: S603 - our own interpreter
+    done = subprocess.run(
         [sys.executable, "-W", "error", *arguments],
         cwd=folder,
         env=environment(),

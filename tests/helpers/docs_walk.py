@@ -84,8 +84,8 @@ class Walk:
                 self._serve(line if has_port else f"{line} {option.format(self._ports[port])}", port, command)
                 return
         script = f"trap 'env -0 >{self._state('env')}; pwd >{self._state('cwd')}' EXIT\n{line}"
-        done = subprocess.run(  # noqa: S603 - a command of the page
-            ["bash", "-c", script],  # noqa: S607 - the reader's shell
+        done = subprocess.run(
+            ["bash", "-c", script],
             cwd=self._directory,
             env=self._environment,
             stdin=subprocess.DEVNULL,
@@ -106,8 +106,8 @@ class Walk:
         self._stop(port)
         log = self._state(f"log-{port}")
         with log.open("wb") as output:
-            self._servers[port] = process = subprocess.Popen(  # noqa: S603 - a command of the page
-                ["bash", "-c", f"exec {line}"],  # noqa: S607 - the reader's shell
+            self._servers[port] = process = subprocess.Popen(
+                ["bash", "-c", f"exec {line}"],
                 cwd=self._directory,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,

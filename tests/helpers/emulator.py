@@ -35,7 +35,7 @@ def emulator_process() -> Generator[str]:
     """Run ``fastapi-descope emulator`` on a free port and yield the URL that it prints."""
     command = [str(Path(sys.executable).with_name("fastapi-descope")), "emulator", "--port", "0"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DESCOPE_")}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:  # noqa: S603 - our own command
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
         urls = (re.search(r"http://127\.0\.0\.1:\d+", line) for line in process.stdout)
         url = next((match[0] for match in urls if match), None)

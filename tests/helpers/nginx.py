@@ -66,7 +66,7 @@ def nginx_with(http: str, folder: Path) -> Generator[str]:
     configuration = folder / "nginx.conf"
     configuration.write_text(_CONFIGURATION.format(http=http.replace(LISTEN, f"127.0.0.1:{port}")))
     command = [program, "-p", f"{folder}/", "-e", "stderr", "-c", str(configuration)]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)  # noqa: S603 - our own command
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     try:
         _wait_until_listening(port)
         yield f"http://127.0.0.1:{port}"

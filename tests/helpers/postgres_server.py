@@ -72,7 +72,7 @@ class PostgresServer:
             "-U",
             _ACCOUNT,
         ]
-        subprocess.run(  # noqa: S603 - the program of the package
+        subprocess.run(
             [*command, "-A", "trust", "-N", "-E", "UTF8", "--no-locale"],
             user=self._account,
             group=self._account,
@@ -89,7 +89,7 @@ class PostgresServer:
     def start(self) -> None:
         """Start the server, and wait until it accepts connections."""
         options = [part for name, value in _OPTIONS.items() for part in ("-c", f"{name}={value}")]
-        self._process = subprocess.Popen(  # noqa: S603 - the program of the package
+        self._process = subprocess.Popen(
             [postgres_programs() / "postgres", "-D", self._folder / "data", "-k", self._folder, *options],
             user=self._account,
             group=self._account,

@@ -79,7 +79,7 @@ class RedisServer:
         if "--cluster-enabled" in (*self._options, *options):
             ports += ["--cluster-port", str(self.bus_port)]
         command = [*self._program, *ports, *self._options, *options]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603 - ours
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         while self._process.poll() is None:
             with suppress(RedisConnectionError):
                 info = self.info("server")

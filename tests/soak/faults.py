@@ -112,7 +112,7 @@ class FaultInjector:
 
     def __init__(self, fleet: Fleet, *, seed: int, fault_seconds: float, rest_seconds: float) -> None:
         self._fleet = fleet
-        self._random = Random(seed)  # noqa: S311 - the same faults in every run
+        self._random = Random(seed)
         self._fault_seconds = fault_seconds
         self._rest_seconds = rest_seconds
         self._ended_at = 0.0

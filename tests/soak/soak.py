@@ -77,7 +77,7 @@ class _Soak:
     async def run(self) -> Verdict:
         """Run the load and the faults, then wait until the workers are idle, and return the verdict."""
         before = await self._sample_processes()
-        random = Random(self._plan.seed)  # noqa: S311 - not a secret
+        random = Random(self._plan.seed)
         async with Balancer(self._fleet.workers, random) as balancer:
             await self._run_load(balancer, random)
         self._write(self._row("all", Tally()))
@@ -116,7 +116,7 @@ class _Soak:
             is_calm=lambda: self._injector.is_calm,
             closing=asyncio.Event(),
         )
-        visitors = [Visitor(member, site, Random(random.random())) for member in members]  # noqa: S311 - as above
+        visitors = [Visitor(member, site, Random(random.random())) for member in members]
         async with asyncio.TaskGroup() as tasks:
             visits = [tasks.create_task(visitor.run()) for visitor in visitors]
             background = [tasks.create_task(work()) for work in (self._injector.run, self._watch)]

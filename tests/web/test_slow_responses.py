@@ -57,7 +57,7 @@ async def test_cb09_late_response_does_not_change_the_cookies_of_a_login(
     make_env: EnvFactory,
     login: Callable[[Browser], Awaitable[None]],
     age: int,
-    rotate: bool,  # noqa: FBT001 - a project's setting
+    rotate: bool,
 ) -> None:
     """The request refreshed the former session; its response neither writes nor clears a cookie."""
     env = make_env(project=Project(rotate_refresh=rotate))

@@ -72,7 +72,7 @@ def test_only_the_same_token_and_project_decrypt(token: str, project: str) -> No
 
 
 @pytest.mark.parametrize("superseded", [True, False])
-def test_superseded_round_trips(superseded: bool) -> None:  # noqa: FBT001 - a field
+def test_superseded_round_trips(superseded: bool) -> None:
     """The end of a session by a new login differs from a logout."""
     result = RefreshResult.ended(superseded=superseded)
     assert CIPHER.decrypt(TOKEN, CIPHER.encrypt(TOKEN, result)) == result
