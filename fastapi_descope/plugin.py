@@ -222,8 +222,9 @@ class Descope(HookDecorators):
         Raises:
             ConfigurationError: A route would be open by mistake: it has scopes of ``Security``, which are not
                 checked, or a parameter like ``user: User``, it uses a dependency without effect, or it
-                replaces one of the plugin's routes. Or the router's prefix has a path parameter. Without a
-                lifespan, the requests fail instead.
+                replaces one of the plugin's routes. Or the plugin's routes precede a route of the app with
+                the same path, or their prefix has a path parameter. Without a lifespan, the requests fail
+                instead.
         """
         if isinstance(app, FastAPI):  # the explicit form has not been checked yet
             reject_guarded_login(app)

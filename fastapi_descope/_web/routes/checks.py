@@ -9,6 +9,7 @@ from weakref import WeakSet
 
 from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
+from fastapi.params import Depends
 from fastapi.routing import RouteContext, iter_route_contexts
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute
@@ -99,6 +100,7 @@ def check_routes(app: Starlette) -> Iterator[str]:
             yield f"{route.path}: the plugin's routes are not found under a prefix with a parameter"
     for each_app in apps:
         yield from _shadowed_routes(each_app)
+        yield from _unreachable_routes(each_app)
     if has_public:
         yield from (_CUSTOM_MATCHER.format(name) for name in sorted(set(custom_matchers(app))))
 
@@ -121,6 +123,7 @@ def _errors(dependant: Dependant, *, is_public: bool) -> Iterator[str]:
     errors = (
         _scopes(dependant),
         _parameter(dependant),
+        _annotation(dependant.call),
         _contradiction(dependant) if is_public else None,
         _discarded(dependant.call),
     )
@@ -169,10 +172,31 @@ def _parameter(dependant: Dependant) -> str | None:
     for param in params:
         info = param.field_info
         # Before 0.158, FastAPI keeps what it does not know in the annotation.
-        given = (info.default, *info.metadata, *getattr(info.annotation, "__metadata__", ()))
+        given = (info.default, *info.metadata, *_annotated(info.annotation))
         if any(map(is_dependency, given)):
             return f"the parameter {param.name} has a dependency without Depends(), which checks nothing"
+        if any(map(is_dependency, _annotated(info.default))):
+            return (
+                f"the parameter {param.name} has an annotation as its default, which checks nothing: write it"
+                " after a colon, as in `user: CurrentUser`"
+            )
     return next(filter(None, (parameter_error(param.field_info.annotation) for param in params)), None)
+
+
+def _annotated(value: object) -> Iterator[object]:
+    """Yield what ``Annotated`` adds to a type, such as the dependency of ``CurrentUser``."""
+    for each in getattr(value, "__metadata__", ()):
+        yield each.dependency if isinstance(each, Depends) else each
+
+
+def _annotation(call: object) -> str | None:
+    """Return an error for ``Depends(CurrentUser)``: FastAPI would call the class ``User``."""
+    if not any(map(is_dependency, _annotated(call))):
+        return None
+    return (
+        "Depends() has an annotation, which is no dependency: write the parameter as `user: CurrentUser`, or"
+        " Depends(current_user)"
+    )
 
 
 def _contradiction(dependant: Dependant) -> str | None:
@@ -197,6 +221,21 @@ def _shadowed_routes(app: Starlette) -> Iterator[str]:
             yield (
                 f"{route.method} {path} is handled by another route of the app instead of the plugin's:"
                 ' move that route, or give the plugin a prefix such as prefix="/auth"'
+            )
+
+
+def _unreachable_routes(app: Starlette) -> Iterator[str]:
+    """Yield an error for each route of the app that has the path and method of a plugin route before it."""
+    handled: set[str] = set()
+    for route in iter_route_contexts(app.routes):
+        requests = {f"{method} {route.path}" for method in route.methods or ()}
+        if is_own(route.endpoint):
+            handled |= requests
+            continue
+        for request in sorted(handled & requests):
+            yield (
+                f"{request} is handled by the plugin, so that the route of the app which follows is never"
+                ' reached: move that route, or give the plugin a prefix such as prefix="/auth"'
             )
 
 

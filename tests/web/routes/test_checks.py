@@ -186,6 +186,32 @@ def test_a_route_with_its_own_matches_can_shadow_a_plugin_route() -> None:
     assert "GET /callback" in {each.split(" is handled by", 1)[0] for each in check_routes(app)}
 
 
+def test_an_app_route_that_the_plugin_shadows_is_an_error() -> None:
+    """The developer learns that no request reaches it. Other methods and paths are free."""
+    app, router, inner = FastAPI(), APIRouter(), FastAPI()
+    _descope(app)
+    app.get("/session")(nothing)
+    router.api_route("/logout", methods=["GET", "POST"])(nothing)
+    router.get("/session/{name}")(nothing)
+    app.include_router(router)
+    inner.get("/session")(nothing)
+    app.mount("/inner", inner)
+
+    found = list(check_routes(app))
+    assert [each.split(" is handled by", 1)[0] for each in found] == ["GET /session", "POST /logout"]
+    with pytest.raises(ConfigurationError, match="never reached"), TestClient(app):
+        pass
+
+
+def test_an_app_route_replaces_a_plugin_route_that_needs_a_session() -> None:
+    """It is declared first, and is neither public nor part of a login."""
+    app = FastAPI()
+    app.get("/session")(nothing)
+    _descope(app)
+
+    assert list(check_routes(app)) == []
+
+
 def test_a_shadowing_route_of_a_mounted_app_is_an_error() -> None:
     """Its routes are checked as its own and as those of the outer app."""
     app, inner = FastAPI(), FastAPI()

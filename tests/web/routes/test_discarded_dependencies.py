@@ -15,6 +15,7 @@ import fastapi_descope
 from fastapi_descope import (
     AuthSession,
     ConfigurationError,
+    CurrentUser,
     current_user,
     get_auth_session,
     require_mfa,
@@ -184,6 +185,26 @@ def test_tn14_dependency_without_depends_is_an_error() -> None:
         f"{path}: the parameter admin has a dependency without Depends(), which checks nothing"
         for path in ("/default", "/annotation")
     ]
+
+
+def test_tn14_annotation_in_place_of_a_dependency_is_an_error() -> None:
+    """As a default it would leave the route open. ``Depends`` would call the class ``User``."""
+    app = FastAPI()
+    user_annotation: Any = CurrentUser
+    text_annotation: Any = Annotated[str, "of the app"]
+
+    @app.get("/default")
+    async def default(user: object = CurrentUser) -> None: ...
+
+    @app.get("/depends")
+    async def depends(user: Annotated[object, Depends(user_annotation)]) -> None: ...
+
+    @app.get("/own")
+    async def own(value: Annotated[object, Depends(text_annotation)]) -> None: ...
+
+    default_error, depends_error = check_routes(app)
+    assert default_error.startswith("/default: the parameter user has an annotation as its default")
+    assert depends_error.startswith("/depends: Depends() has an annotation, which is no dependency")
 
 
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
