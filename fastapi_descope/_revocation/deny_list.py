@@ -50,7 +50,8 @@ class DenyList:
         for forget in self._forget:
             forget(lambda user_id: user_key(user_id) in users)
         for user in users:
-            watchers = self._watchers.get(user, ())
+            # A copy: the garbage collector can run at each step, and remove a watcher.
+            watchers = set(self._watchers.get(user, ()))
             for notify in [notify for watcher in watchers if (notify := watcher()) is not None]:
                 notify()
         return True
@@ -89,6 +90,8 @@ class DenyList:
                 del self._watchers[key]
 
         watchers.add(WeakMethod(notify, unwatch))
+        # The garbage collector can have removed the last other watcher, and the set with it.
+        self._watchers[key] = watchers
 
     def entries(self) -> tuple[Revocation, ...]:
         """Return the entries that have not expired."""

@@ -2,7 +2,7 @@
 
 import gc
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -141,6 +141,60 @@ def test_watcher_ends_with_its_object(deny_list: DenyList) -> None:
     deny_list.watch(ADA, third.notify)
     deny_list.add([_token("three")])
     assert third.notified == 1
+
+
+@pytest.fixture
+def collect_after() -> Iterator[Callable[[int], None]]:
+    """A function that lets the garbage collector run once a number of objects have been created."""
+    thresholds = gc.get_threshold()
+    gc.collect()
+    gc.disable()
+
+    def collect_after(created: int) -> None:
+        gc.set_threshold(gc.get_count()[0] + created, 1, 1)
+        gc.enable()
+
+    yield collect_after
+    gc.set_threshold(*thresholds)
+    gc.enable()
+
+
+def _watch_with_garbage(deny_list: DenyList) -> None:
+    """Watch with a connection that has ended, and that only the garbage collector frees."""
+    connection = _Connection()
+    vars(connection)["itself"] = connection
+    deny_list.watch(ADA, connection.notify)
+
+
+@pytest.mark.parametrize("created", range(20))
+def test_rv03_watchers_are_notified_while_garbage_is_collected(
+    collect_after: Callable[[int], None], created: int
+) -> None:
+    """The collector runs at any moment, and removes the watchers of connections that have ended."""
+    deny_list, connections = DenyList(FakeClock(), [lambda _: collect_after(created)]), list[_Connection]()
+    for _ in range(10):
+        _watch_with_garbage(deny_list)
+        connections.append(_Connection())
+        deny_list.watch(ADA, connections[-1].notify)
+
+    deny_list.add([_user(900)])
+
+    assert [each.notified for each in connections] == [1] * 10
+
+
+@pytest.mark.parametrize("created", range(20))
+def test_rv03_connection_is_watched_while_garbage_is_collected(
+    deny_list: DenyList, collect_after: Callable[[int], None], created: int
+) -> None:
+    """The collector removes the only other watcher of the user."""
+    _watch_with_garbage(deny_list)
+    connection = _Connection()
+    collect_after(created)
+    deny_list.watch(ADA, connection.notify)
+
+    deny_list.add([_user(900)])
+
+    assert connection.notified == 1
 
 
 @pytest.mark.anyio
