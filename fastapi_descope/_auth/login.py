@@ -216,17 +216,25 @@ class LoginFlow:
         self._events.emit(LoginFailed(reason, rejection.upstream_status, rejection.upstream_code))
         return LoginRejected(detail, reason=reason)
 
-    async def supersede(
-        self, credentials: Credentials, pair: TokenPair, *, is_handover: bool = False
-    ) -> None:
+    # CB-09
+    async def supersede(self, credentials: Credentials, pair: TokenPair) -> None:
         """Keep late responses from overwriting the cookies of ``pair`` with the browser's former session.
 
-        Never raises, and calls nothing. The former session stays valid at Descope. With ``is_handover`` the
-        tokens can be those of the session that the browser has, which then continues; to find that out,
-        running refreshes of it are awaited.
+        Never raises, and calls nothing. The former session stays valid at Descope.
         """
-        for former in await self._browser_tokens.refresh_tokens(credentials):  # CB-09
-            newest = await self._coordinator.current_token(former) if is_handover else former.text
+        for former in await self._browser_tokens.refresh_tokens(credentials):
+            if former.text != pair.refresh.text:
+                await self._coordinator.supersede(former)
+
+    # HO-03
+    async def supersede_other_sessions(self, credentials: Credentials, pair: TokenPair) -> None:
+        """Do what ``supersede`` does, except that the session of ``pair`` continues if the browser has it.
+
+        For tokens that were handed over. Waits for running refreshes of the browser's session, which may have
+        led to ``pair``.
+        """
+        for former in await self._browser_tokens.refresh_tokens(credentials):
+            newest = await self._coordinator.current_token(former)
             if pair.refresh.text not in (former.text, newest):
                 await self._coordinator.supersede(former)
 

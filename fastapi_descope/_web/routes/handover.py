@@ -44,7 +44,7 @@ class HandoverRoute:
             session_jwt=fields.get("sessionJwt", ""),
             method="flow",
         )
-        await self.finish(request, pair)
+        await self._sign_in(request, pair)
         view = HandoverOut(session=SessionOut.from_session(pair.session), return_to=return_to)
         return JSONResponse(view.model_dump(mode="json"), headers=NO_STORE)
 
@@ -55,13 +55,14 @@ class HandoverRoute:
         pair = await self.steps.core.handover.accept(
             refresh_jwt, self.steps.admission(request, auth), method="token"
         )
-        await self.finish(request, pair)
+        await self._sign_in(request, pair)
         return pair
 
     # HO-05
-    async def finish(self, request: Request, pair: TokenPair) -> None:
-        """Replace the session of the browser, whichever it was."""
+    async def _sign_in(self, request: Request, pair: TokenPair) -> None:
+        """Replace the session of the browser, unless that is the session which was handed over."""
         auth = request_auth(request.scope)
         await auth.delete_duplicates()
         await self.steps.end_completed(request, auth, superseded=True)
-        await self.steps.sign_in(auth, pair, is_handover=True)
+        await self.steps.core.login_flow.supersede_other_sessions(auth.credentials(), pair)
+        auth.cookies.write(pair)

@@ -265,9 +265,9 @@ class LoginSteps:
         )
         auth.cookies.add(self.loops.mark(request.scope, params, url))
 
-    async def sign_in(self, auth: RequestAuth, pair: TokenPair, *, is_handover: bool = False) -> None:
-        """Replace the session that the browser had (CB-09), unless it has handed over its own."""
-        await self.core.login_flow.supersede(auth.credentials(), pair, is_handover=is_handover)
+    async def sign_in(self, auth: RequestAuth, pair: TokenPair) -> None:
+        """Replace the session that the browser had (CB-09)."""
+        await self.core.login_flow.supersede(auth.credentials(), pair)
         auth.cookies.write(pair)
 
     def stored_return_to(self, transaction: Transaction, request: Request, auth: RequestAuth) -> str:
