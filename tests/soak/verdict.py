@@ -23,8 +23,8 @@ LIMITS: Mapping[str, Limit] = MappingProxyType(
 _LASTING_FILES = 48
 """Connections that an idle worker keeps: twenty to Descope, seventeen to Redis, and those of the load."""
 _LASTING_TASKS = 4
-_KEYS_PER_ACTION = 9
-"""A login writes four keys, and a logout up to five for each token of the session: its result, the one that
+_KEYS_PER_ACTION = 7
+"""A login writes two keys, and a logout up to five for each token of the session: its result, the one that
 this replaced, its predecessor, and the marks of two revocations."""
 _KEYS_AT_LEAST = 50
 _RESULT_SECONDS = 660.0

@@ -137,21 +137,24 @@ FORCE_SET = _script(
     f"""
 local new_value, ttl, earlier = ARGV[1], ARGV[2], text(KEYS[3])
 if version(earlier) == version(new_value) then return {{'ok', string.sub(earlier, {2 + NONCE_BYTES})}} end
-local replaced = value_with_ttl()
-if marker() ~= '{TERMINAL.decode()}' and tonumber(ttl) > 0 then
+if version(value()) == version(new_value) then return {{'ok', ''}} end
+local replaced = value() ~= '' and value_with_ttl() or ''
+if replaced ~= '' and marker() ~= '{TERMINAL.decode()}' and tonumber(ttl) > 0 then
   redis.call('SET', KEYS[3], '{NORMAL.decode()}' .. version(new_value) .. replaced, 'PX', ttl)
 end
-redis.call('DEL', KEYS[2])
 store(new_value, ttl)
+redis.call('DEL', KEYS[2])
 return {{'ok', replaced}}
 """,
     b"ok",
     keys=("refresh", "lease", "replaced"),
 )
-"""Replies ``ok`` and the value that it replaced. Arguments: the new value, milliseconds.
+"""Replies ``ok`` and the value that it replaced, or an empty text. Arguments: the new value, milliseconds.
 
-Its third key keeps the replaced value, which may hold the only copy of the newest token, for a repetition.
-The end of a session that replaces an end leaves that key alone, because the first may still be repeated.
+Its third key keeps the replaced value, which may hold the only copy of the newest token, for a repetition. It
+is written only if such a value was replaced, and neither nothing nor the end of a session: a repetition then
+replies with an empty text. So two ends in a row leave the key of the first alone, which may still be
+repeated. A full Redis refuses the first write of a script and no later one, so ``DEL`` comes last.
 """
 
 SET_PREDECESSOR = _script(

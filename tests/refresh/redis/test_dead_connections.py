@@ -131,6 +131,18 @@ async def test_rd07_repeated_force_set_returns_the_same_result(
     assert fleet.events == []
 
 
+@LOST_REPLIES
+@pytest.mark.parametrize("result", [FIRST, RefreshResult.ended()])
+async def test_rd07_repeated_force_set_of_an_unknown_token_replaces_nothing(
+    fleet: Fleet, proxy: RedisProxy, store: RedisRefreshStore, lost: Lost, result: RefreshResult
+) -> None:
+    """The repetition does not take its own value for the one that it has replaced."""
+    proxy.lose_replies(lost)
+    assert await store.force_set(TOKEN, result, 60) is None
+    assert await store.get(TOKEN) == result
+    assert fleet.events == []
+
+
 async def test_rd07_repeated_force_set_survives_a_second_logout(
     proxy: RedisProxy, store: RedisRefreshStore, other: RedisRefreshStore
 ) -> None:

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from fastapi_descope._refresh.redis.diagnosis import RedisDiagnosis
 from fastapi_descope._refresh.redis.store import RedisRefreshStore
-from fastapi_descope._refresh.store import Lease
+from fastapi_descope._refresh.store import Lease, RefreshResult
 from fastapi_descope.errors import ConfigurationError
 from fastapi_descope.events import EventBus
 from tests.helpers.redis_fleet import (
@@ -62,6 +62,18 @@ async def test_rd04_key_names_are_hashes_and_keys_expire(fleet: Fleet, redis_ser
     assert redis_server.command("PTTL", RESULT_KEY) in range(119_000, 120_001)
     assert redis_server.command("PTTL", REPLACED_KEY) in range(119_000, 120_001)
     assert re.fullmatch(rf"fastapi-descope:{PROJECT}:refresh:\{{[0-9a-f]{{64}}\}}", RESULT_KEY)
+
+
+@pytest.mark.parametrize("result", [FIRST, RefreshResult.ended()])
+async def test_result_that_replaces_none_is_one_key(
+    fleet: Fleet, redis_server: RedisServer, result: RefreshResult
+) -> None:
+    """Nor does the end of a session that replaces an end keep the other one."""
+    store = fleet.store()
+    assert await store.force_set(TOKEN, result, 60) is None
+    assert redis_server.keys() == [RESULT_KEY]
+    assert await store.force_set(TOKEN, RefreshResult.ended(superseded=True), 60) == result
+    assert redis_server.keys() == ([RESULT_KEY] if result.is_ended else [RESULT_KEY, REPLACED_KEY])
 
 
 async def test_rd03_dump_and_traffic_contain_no_token(fleet: Fleet, redis_server: RedisServer) -> None:
