@@ -38,8 +38,9 @@ _Options = dict[str, Any]
 
 
 def topology_of(url: SecretStr) -> Topology:
-    """Return the topology that the scheme of a URL names."""
-    match urlsplit(url.get_secret_value()).scheme.partition("+")[2]:
+    """Return the topology that the scheme of a URL names, whether or not the rest of it can be read."""
+    scheme = url.get_secret_value().partition(":")[0]
+    match scheme.partition("+")[2]:
         case "sentinel":
             return "sentinel"
         case "cluster":

@@ -274,6 +274,9 @@ async def test_url_query_cannot_override_client_options(
         "redis://host?db=canary",
         "redis://host?canary=1",
         "rediss://host?ssl_cert_reqs=canary",
+        "redis://:secret@[canary]:6379",
+        "redis+sentinel://:secret@[canary]/service",
+        "redis+cluster://:secret@[canary],host",
     ],
 )
 def test_rd06_bad_url_is_rejected_at_start_up(url: str) -> None:
