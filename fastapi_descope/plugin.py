@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mappi
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Annotated, NoReturn, cast
 
 from fastapi import FastAPI
 from opentelemetry.metrics import MeterProvider
@@ -26,6 +26,7 @@ from ._telemetry.recorder import Recorder
 from ._web.hooks import HookDecorators
 from ._web.middleware import DescopeMiddleware, ErrorMiddleware
 from ._web.page_responses import PageResponses
+from ._web.parameter_guard import Unreadable
 from ._web.routes.checks import reject_guarded_login
 from ._web.scopes import Scope
 from ._web.web import build_web
@@ -44,6 +45,11 @@ __all__ = ["Descope"]
 _DEVELOPMENT_MODE = (
     "DESCOPE_PUBLIC_URL is not set, so this is development mode: logins work for browsers on this machine"
     " only. In production, set it to the https origin that browsers use; the cookies then get a name prefix"
+)
+
+_NOT_CALLABLE = (
+    "A Descope is neither an app nor a dependency: let the server run the app that it is installed on, and"
+    " write parameters as `user: CurrentUser`"
 )
 
 logger = logging.getLogger("fastapi_descope")
@@ -198,6 +204,14 @@ class Descope(HookDecorators):
             Middleware(ErrorMiddleware, error_responses=self.middleware_parts.error_responses)
         )
         self.add_openapi_security(app)
+
+    def __call__(self, *_connection: Annotated[object, Unreadable(_NOT_CALLABLE)]) -> NoReturn:
+        """Raise ``ConfigurationError``: it is not the app, as in ``app = Descope(FastAPI())``.
+
+        uvicorn calls what it has imported before it starts, other servers for the first connection.
+        ``Depends(descope)`` raises the error when the route is declared.
+        """
+        raise ConfigurationError(_NOT_CALLABLE)
 
     def add_openapi_security(self, app: FastAPI) -> None:
         """Complete the OpenAPI document of an app.

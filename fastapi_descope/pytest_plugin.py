@@ -88,7 +88,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture
 def descope_app(pytestconfig: pytest.Config) -> object:
     """Return the app that ``descope_app`` in pytest's configuration names. Override it for an app factory."""
-    name: str = pytestconfig.getini("descope_app")
+    name = _option(pytestconfig, "descope_app")
     module, _, attribute = name.partition(":")
     if not (module and attribute):
         raise _failure(
@@ -109,7 +109,7 @@ def descope_project(pytestconfig: pytest.Config) -> object:
     They come from the file that ``descope_seed`` names; without one, None for the default project. Override
     the fixture for your own.
     """
-    name: str = pytestconfig.getini("descope_seed")
+    name = _option(pytestconfig, "descope_seed")
     if not name:
         return None
     with _extra_required():
@@ -199,6 +199,12 @@ def _set_default_project_id(config: pytest.Config) -> None:
         config.add_cleanup(environment.undo)
 
 
+def _option(config: pytest.Config, name: str) -> str:
+    """Return an ini option; without the quotes of TOML, which ``pytest.ini`` takes literally."""
+    value: str = config.getini(name)
+    return value.strip("\"'")
+
+
 @contextmanager
 def _extra_required() -> Generator[None]:
     try:
@@ -215,7 +221,7 @@ def _import(module: str) -> ModuleType:
             raise  # the app's own import failed
         raise _failure(
             f"descope_app: there is no module {module}. Add its folder to pythonpath in pytest's"
-            " configuration."
+            ' configuration, such as pythonpath = ["."] (in pytest.ini: pythonpath = .).'
         ) from None
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import httpx
 import pytest
+import uvicorn
 from fastapi import Depends, FastAPI
 from fastapi.testclient import TestClient
 from starlette.applications import Starlette
@@ -85,6 +86,34 @@ def test_app_may_have_an_optional_session_on_every_route() -> None:
 
     with TestClient(app) as client:
         assert client.get("/session").status_code == 401
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ({"type": "lifespan"}, None, None)], ids=["uvicorn", "other servers"]
+)
+def test_serving_a_descope_instead_of_the_app_names_the_mistake(arguments: tuple[object, ...]) -> None:
+    """``app = Descope(FastAPI())``: each server calls it before the first request."""
+    descope = Descope(FastAPI(), settings=DescopeSettings(project_id=PROJECT))
+
+    with pytest.raises(ConfigurationError, match="let the server run the app"):
+        descope(*arguments)
+
+
+def test_uvicorn_does_not_start_with_a_descope_instead_of_the_app() -> None:
+    """It would answer every request with a 500 otherwise."""
+    descope = Descope(FastAPI(), settings=DescopeSettings(project_id=PROJECT))
+
+    with pytest.raises(ConfigurationError, match="neither an app nor a dependency"):
+        uvicorn.Config(descope).load()
+
+
+def test_a_descope_as_a_dependency_names_the_mistake() -> None:
+    """When the route is declared."""
+    app = FastAPI()
+    descope = Descope(app, settings=DescopeSettings(project_id=PROJECT))
+
+    with pytest.raises(ConfigurationError, match="write parameters as `user: CurrentUser`"):
+        app.get("/x", dependencies=[Depends(descope)])(lambda: None)
 
 
 def test_construction_does_not_use_the_network() -> None:

@@ -33,6 +33,7 @@ __all__ = [
     "ProjectCookies",
     "Tenant",
     "TenantMembership",
+    "Unreadable",
     "User",
     "UserProfile",
     "dependency_factory",
@@ -68,7 +69,7 @@ _GUARDED: Mapping[type, str] = {
 
 
 @dataclass(frozen=True)
-class _Unreadable:
+class Unreadable:
     """Annotation of a parameter: FastAPI fails as soon as it builds a validator for the parameter."""
 
     message: str
@@ -148,12 +149,12 @@ def _guard(cls: type) -> None:
 
 
 def _make_signature_unreadable(call: Callable[..., object], message: str) -> None:
-    """Mark one parameter of ``call`` as ``_Unreadable``, and leave its signature as it is otherwise."""
+    """Mark one parameter of ``call`` as ``Unreadable``, and leave its signature as it is otherwise."""
     signature = inspect.signature(call)
     first, *others = signature.parameters.values() or [
         inspect.Parameter("parentheses", inspect.Parameter.KEYWORD_ONLY, annotation=Any)
     ]
-    marked = first.replace(annotation=Annotated[first.annotation, _Unreadable(message)])
+    marked = first.replace(annotation=Annotated[first.annotation, Unreadable(message)])
     new = signature.replace(parameters=[marked, *others])
     setattr(call, "__signature__", new)  # noqa: B010 - functions and classes may both have one
 

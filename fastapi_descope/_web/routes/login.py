@@ -121,7 +121,8 @@ class LoginRoutes:
             carried=carried,
             is_invalid=is_invalid,
         )
-        return self.steps.pages.response(request.scope, page, HTTPStatus.BAD_REQUEST)
+        status = HTTPStatus.BAD_REQUEST if is_invalid else HTTPStatus.OK
+        return self.steps.pages.response(request.scope, page, status)
 
 
 def _matching(value: str | None, grammar: re.Pattern[str]) -> str | None:
