@@ -3,7 +3,8 @@
 import datetime as dt
 import ipaddress
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,6 +28,8 @@ __all__ = [
     "RunningRedis",
     "SentinelServers",
     "StartRedis",
+    "tls_cluster",
+    "tls_sentinel",
     "tls_server",
     "valkey_server",
 ]
@@ -95,6 +98,18 @@ class Certificates:
         found.key.write_bytes(key.private_bytes(pem, pkcs8, serialization.NoEncryption()))
         return found
 
+    @property
+    def client_options(self) -> str:
+        """The query of a URL: the authority, and the certificate as that of the client."""
+        return f"ssl_ca_certs={self.authority}&ssl_certfile={self.certificate}&ssl_keyfile={self.key}"
+
+    def server_options(self, port: int) -> Sequence[str]:
+        """Return the options of a server that asks for a client certificate at a port."""
+        return [
+            *("--tls-port", str(port), "--tls-ca-cert-file", str(self.authority)),
+            *("--tls-cert-file", str(self.certificate), "--tls-key-file", str(self.key)),
+        ]
+
 
 def _certificate(
     name: str,
@@ -132,14 +147,37 @@ def tls_server(directory: Path) -> RedisServer:
     Its own port, without TLS, is for the test.
     """
     files, port = Certificates.create(directory), free_port()
-    options = ["--tls-port", str(port), "--tls-ca-cert-file", str(files.authority)]
-    options += ["--tls-cert-file", str(files.certificate), "--tls-key-file", str(files.key)]
-    server = RedisServer(directory, *options)
-    server.url = (
-        f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={files.authority}"
-        f"&ssl_certfile={files.certificate}&ssl_keyfile={files.key}"
-    )
+    server = RedisServer(directory, *files.server_options(port))
+    server.url = f"rediss://127.0.0.1:{port}/0?{files.client_options}"
     return server
+
+
+@contextmanager
+def tls_sentinel(directory: Path) -> Generator[tuple[RedisServer, str]]:
+    """Run a primary and one Sentinel, which names its port with TLS. Yield the primary, and a URL."""
+    files, port, sentinel_port = Certificates.create(directory), free_port(), free_port()
+    config = directory / "sentinel.conf"
+    config.write_text(f"sentinel monitor {_SERVICE} 127.0.0.1 {port} 1\n")
+    with ExitStack() as stack:
+        primary = RedisServer(directory, *files.server_options(port))
+        stack.callback(primary.stop)
+        options = [*files.server_options(sentinel_port), "--tls-replication", "yes"]
+        sentinel = RedisServer(directory, *options, config=config)
+        stack.callback(sentinel.stop)
+        yield primary, f"rediss+sentinel://127.0.0.1:{sentinel_port}/{_SERVICE}/0?{files.client_options}"
+
+
+@contextmanager
+def tls_cluster(directory: Path) -> Generator[tuple[RedisServer, str]]:
+    """Run a cluster of one node, which names its port with TLS. Yield the node, and a URL."""
+    files, port = Certificates.create(directory), free_port()
+    options = ["--cluster-enabled", "yes", "--tls-cluster", "yes"]
+    node = RedisServer(directory, *files.server_options(port), *options)
+    with ExitStack() as stack:
+        stack.callback(node.stop)
+        node.command("CLUSTER", "ADDSLOTSRANGE", 0, _SLOTS - 1)
+        _wait_until(lambda: "cluster_state:ok" in _cluster_info(node))
+        yield node, f"rediss+cluster://127.0.0.1:{port}?{files.client_options}"
 
 
 class SentinelServers:

@@ -138,12 +138,6 @@ async def test_rd06_sentinel_url_without_a_host_or_a_service_is_refused(url: str
     assert url not in str(caught.value)
 
 
-@pytest.mark.parametrize("url", ["rediss+sentinel://127.0.0.1/primary", "rediss+cluster://127.0.0.1"])
-async def test_tls_is_possible_with_sentinels_and_clusters(url: str) -> None:
-    """No connection is opened before the first command."""
-    await _client(url).aclose()
-
-
 def _client(url: str) -> ResilientRedis:
     return ResilientRedis(
         SecretStr(url), timeout=1.0, events=EventBus(), on_recovery=nothing, probe_delay=60.0

@@ -1,7 +1,8 @@
 """TLS, Sentinels and clusters: what a failover, a migration of slots and a wrong URL cost (RD-02, RD-08)."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager
 from itertools import count
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from tests.helpers.redis_topologies import (
     ClusterServers,
     SentinelServers,
     StartRedis,
+    tls_cluster,
+    tls_sentinel,
 )
 
 pytestmark = [pytest.mark.anyio, pytest.mark.redis]
@@ -186,6 +189,23 @@ async def test_untrusted_certificate_is_an_outage(start_redis: StartRedis, tmp_p
     async with Fleet(f"{url}?ssl_ca_certs={other_files.authority}") as fleet:
         assert isinstance(await fleet.store().acquire(TOKEN), Lease)
         assert fleet.events == [StoreDegraded("ConnectionError")]
+
+
+@pytest.mark.parametrize("run", [tls_sentinel, tls_cluster], ids=["Sentinel", "cluster"])
+async def test_tls_reaches_the_servers_that_others_name(
+    run: Callable[[Path], AbstractContextManager[tuple[RedisServer, str]]], tmp_path: Path
+) -> None:
+    """The ports that a Sentinel and a cluster name accept TLS only. The certificates of all are checked."""
+    with run(tmp_path) as (server, url):
+        async with Fleet(url) as fleet:
+            assert isinstance(await fleet.store().acquire(TOKEN), Lease)
+            assert fleet.events == []
+        (tmp_path / "other").mkdir()
+        other = Certificates.create(tmp_path / "other")
+        async with Fleet(f"{url.partition('?')[0]}?ssl_ca_certs={other.authority}") as fleet:
+            assert isinstance(await fleet.store().acquire(TOKEN), Lease)
+            assert [type(each) for each in fleet.events] == [StoreDegraded]
+        assert len(server.keys()) == 1
 
 
 @pytest.mark.parametrize("topology", TOPOLOGIES)
