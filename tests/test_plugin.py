@@ -118,11 +118,17 @@ def test_a_descope_as_a_dependency_names_the_mistake() -> None:
 
 def test_construction_does_not_use_the_network() -> None:
     """No name is resolved, no socket is opened, and no event loop is needed."""
+    code = (
+        "import sys; from fastapi import FastAPI; from fastapi_descope import Descope, DescopeSettings;"
+        "used = []; sys.addaudithook(lambda event, _: used.append(event));"
+        f"Descope(FastAPI(), settings=DescopeSettings(project_id='{PROJECT}', redis_url='redis://redis'));"
+        "print([event for event in used if event.startswith('socket.')]);"
+        "import socket; socket.socket().close(); print(used[-1])"
+    )
 
-    def refuse(request: httpx.Request) -> httpx.Response:
-        raise AssertionError(request.url)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
-    Descope(FastAPI(), settings=DescopeSettings(project_id=PROJECT), transport=httpx.MockTransport(refuse))
+    assert done.stdout.split() == ["[]", "socket.__new__"]
 
 
 def test_import_loads_no_optional_package() -> None:
