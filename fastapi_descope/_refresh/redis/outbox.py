@@ -69,7 +69,7 @@ class Outbox:
                 del self._writes[key]
             elif (reply := await self._send_now(write)) is not None:
                 await self._finish(write, reply)
-            else:  # pragma: no cover - Redis fails again while it recovers
+            else:
                 await asyncio.sleep(0)  # nothing was sent, so nothing else has run
 
     async def aclose(self) -> None:
@@ -78,7 +78,7 @@ class Outbox:
             await self._client.probe()
 
     async def _finish(self, write: _Write, reply: ScriptReply) -> None:
-        if self._writes.get(write.keys[0]) is write:  # pragma: no branch - else a race with a newer write
+        if self._writes.get(write.keys[0]) is write:
             del self._writes[write.keys[0]]
         if write.on_late_reply is not None:
             await write.on_late_reply(reply)

@@ -14,7 +14,7 @@ from fastapi_descope._refresh.redis.scripts import FORCE_SET, GET
 from fastapi_descope._refresh.store import Lease, RefreshResult
 from fastapi_descope.events import EventBus
 from tests.faults.redis_proxy import RedisProxy
-from tests.helpers.event_loop import run_ready
+from tests.helpers.event_loop import IterationCounter, run_ready
 from tests.helpers.redis_fleet import FIRST, RESULT_KEY, SECOND, TOKEN, Fleet, acquire_lease
 from tests.helpers.redis_server import RedisServer
 from tests.helpers.strict_upstream import StrictDescope
@@ -191,6 +191,21 @@ async def test_flush_does_not_block_other_commands(redis_victim: RedisServer) ->
         assert redis_victim.command("DBSIZE") in range(2, 1_000)
         await flushing
         assert redis_victim.command("DBSIZE") == 2_000
+
+
+async def test_flush_during_an_outage_keeps_the_writes(redis_victim: RedisServer) -> None:
+    """They are sent by the next flush. Other tasks run between them, although nothing is sent."""
+    async with pending_outbox(redis_victim, 3) as (outbox, client):
+        redis_victim.command("CONFIG", "SET", "maxmemory", "1")
+        assert await client.eval(FORCE_SET, ("result", "lease", "replaced"), (b"value", 60)) is None
+        iterations = IterationCounter()
+        await outbox.flush()
+        assert (redis_victim.command("DBSIZE"), iterations.number) == (0, 4)
+
+        redis_victim.command("CONFIG", "SET", "maxmemory", "0")
+        await client.probe()
+        await outbox.flush()
+        assert redis_victim.command("DBSIZE") == 2 * 3
 
 
 async def test_newer_write_during_a_flush_is_the_last(redis_victim: RedisServer) -> None:

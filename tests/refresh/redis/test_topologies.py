@@ -12,7 +12,7 @@ from redis.crc import key_slot
 from fastapi_descope._refresh.redis.diagnosis import RedisDiagnosis
 from fastapi_descope._refresh.store import Lease, RefreshResult
 from fastapi_descope.events import StoreDegraded, StoreRecovered
-from tests.helpers.redis_fleet import CIPHER, FIRST, TOKEN, Fleet, acquire_lease
+from tests.helpers.redis_fleet import CIPHER, FIRST, TOKEN, Fleet, acquire_lease, probing
 from tests.helpers.redis_server import RedisServer
 from tests.helpers.redis_topologies import (
     DOCUMENTED_COMMANDS,
@@ -128,6 +128,25 @@ async def test_rd08_lost_node_of_a_cluster_costs_only_its_slots(cluster_victim: 
         assert isinstance(await store.acquire(healthy_token), Lease)
         assert await other.acquire(healthy_token) is None
         assert [type(event) for event in fleet.events] == [StoreDegraded] * 2
+
+
+async def test_rd08_outage_of_two_nodes_is_one_outage(cluster_victim: ClusterServers) -> None:
+    """It begins with the first failure, and ends when the last node has recovered."""
+    first, second = cluster_victim.servers[1:3]
+    tokens = [token_of(cluster_victim, node) for node in (first, second)]
+    async with Fleet(cluster_victim.url, timeout=0.3) as fleet:
+        store = fleet.store()
+        await store.get(TOKEN)
+        first.suspend()
+        second.suspend()
+        for token in tokens:
+            assert isinstance(await store.acquire(token), Lease)
+        first.resume()
+        await asyncio.wait(probing(), return_when=asyncio.FIRST_COMPLETED, timeout=20)
+        assert (len(probing()), len(fleet.events)) == (1, 1)
+        second.resume()
+        await until_recovered(fleet)
+        assert [type(event) for event in fleet.events] == [StoreDegraded, StoreRecovered]
 
 
 async def test_rd08_failover_in_a_cluster_loses_no_result(cluster_victim: ClusterServers) -> None:
