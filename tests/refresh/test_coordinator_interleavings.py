@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator
 from itertools import permutations
 
 import pytest
@@ -12,9 +13,6 @@ from tests.helpers.event_loop import VirtualTimeLoop
 from tests.helpers.strict_upstream import RemoteStore, StrictDescope
 
 pytestmark = pytest.mark.anyio
-
-STEPS = 160
-"""More event loop iterations than any of the three operations takes alone."""
 
 
 @pytest.fixture
@@ -49,24 +47,38 @@ class Scenario:
         """Log out."""
         await self.refresher.revoke(self.held, wait_timeout=1)
 
-    async def play(self, order: tuple[str, ...], steps: int) -> None:
-        """Start the operations ``steps`` event loop iterations apart, and wait for all of them."""
+    async def play(self, order: tuple[str, ...], steps: int) -> bool:
+        """Start the operations ``steps`` event loop iterations apart, and wait for all of them.
+
+        Returns whether one of them began before an earlier one had ended, with all that it does afterwards.
+        """
+        before = asyncio.all_tasks()
         tasks: list[asyncio.Task[None]] = []
+        is_concurrent = False
         for name in order:
+            is_concurrent |= asyncio.all_tasks() != before
             tasks.append(asyncio.create_task(getattr(self, name)()))
             for _ in range(steps):
                 await asyncio.sleep(0)
         await asyncio.gather(*tasks)
+        return is_concurrent
+
+
+async def scenarios(order: tuple[str, ...], *, distant: bool) -> AsyncIterator[tuple[int, Scenario]]:
+    """Play the operations at every distance at which they are concurrent, and once one after the other."""
+    is_concurrent, steps = True, 0
+    while is_concurrent:
+        scenario = Scenario(distant=distant)
+        is_concurrent = await scenario.play(order, steps)
+        yield steps, scenario
+        steps += 1
 
 
 @pytest.mark.parametrize("distant", [False, True], ids=["memory", "network"])
 @pytest.mark.parametrize("order", list(permutations(("refresh", "switch", "log_out"))), ids="-".join)
 async def test_f14_no_request_gets_a_pair_after_a_logout(order: tuple[str, ...], *, distant: bool) -> None:
     """With every token that a browser got, and every concurrent operation. No token is used twice."""
-    for steps in range(STEPS):
-        scenario = Scenario(distant=distant)
-        await scenario.play(order, steps)
-
+    async for steps, scenario in scenarios(order, distant=distant):
         calls = list(scenario.descope.calls)
         assert len(set(calls)) == len(calls), steps
         for token in scenario.received_tokens:
@@ -80,10 +92,7 @@ async def test_f14_session_has_the_new_tenant_after_a_switch(
     order: tuple[str, ...], *, distant: bool
 ) -> None:
     """With every concurrent operation. No token is used twice, and late requests are in the new tenant."""
-    for steps in range(STEPS):
-        scenario = Scenario(distant=distant)
-        await scenario.play(order, steps)
-
+    async for steps, scenario in scenarios(order, distant=distant):
         latest = await scenario.refresher.outcome(scenario.held)
         assert isinstance(latest, Renewed), steps
         assert latest.pair.session.tenant_id == "globex", steps
