@@ -8,8 +8,9 @@ from the environment and decompresses bodies; a transport does not.
 # RF-15, LG-01, JW-12: the reasons not to use the client. LG-08: instrumentation wraps transports, too.
 
 import asyncio
+import ssl
 from collections.abc import Callable, Collection, Mapping
-from functools import partial
+from functools import cache, partial
 from http import HTTPStatus
 from typing import cast
 from urllib.parse import urlsplit
@@ -244,13 +245,18 @@ def _server(base_url: str) -> Mapping[str, str | int]:
 def _single_connection_factory() -> Callable[[], Transport]:
     """Return a factory of transports with one connection each.
 
-    The cost of a connection pool of httpx grows with the square of its size. The transports share the CA
-    certificates, which take 20 ms to load.
+    The cost of a connection pool of httpx grows with the square of its size.
     """
-    context = httpx.create_ssl_context(trust_env=False)
+    context = _ssl_context()
     limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=_KEEPALIVE_SECONDS)
     httpx.AsyncHTTPTransport(verify=context)  # imports httpcore now, and not during a request
     return lambda: httpx.AsyncHTTPTransport(verify=context, limits=limits, trust_env=False)
+
+
+@cache
+def _ssl_context() -> ssl.SSLContext:
+    """Return the one context of the process: its CA certificates take 20 ms to load."""
+    return httpx.create_ssl_context(trust_env=False)
 
 
 async def _close_all(transports: Collection[Transport]) -> None:
