@@ -69,6 +69,17 @@ class PublicOrigin:
         requested = _requested_origin(Headers(raw=scope["headers"]))
         return requested is not None and requested.is_loopback
 
+    def is_other_loopback_name(self, scope: Scope) -> bool:
+        """Return whether ``Host`` and ``DESCOPE_PUBLIC_URL`` are loopback names with the same port.
+
+        They then reach the same server, as ``localhost:8000`` and ``127.0.0.1:8000`` do.
+        """
+        public = Origin.parse(self._configured or "")
+        requested = _requested_origin(Headers(raw=scope["headers"]))
+        if public is None or requested is None or not (public.is_loopback and requested.is_loopback):
+            return False
+        return requested.port == public.port
+
     def is_other_host(self, scope: Scope) -> bool:
         """Return whether ``Host`` names another host than ``DESCOPE_PUBLIC_URL``, or another loopback port.
 

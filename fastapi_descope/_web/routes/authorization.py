@@ -20,9 +20,9 @@ __all__ = ["AuthorizationRedirect", "LoginStart"]
 
 _OTHER_HOST = (
     "A sign-in was started on another host than that of DESCOPE_PUBLIC_URL, or on another port of this"
-    " machine. Unless a proxy replaces the Host header, it cannot finish: Descope redirects the browser to"
-    " DESCOPE_PUBLIC_URL. Open the app there, or redirect other hosts to it. localhost and 127.0.0.1 are"
-    " different hosts"
+    " machine. Unless a proxy replaces the Host header, it can finish at DESCOPE_PUBLIC_URL only: Descope"
+    " redirects the browser there. Open the app there, or redirect other hosts to it. localhost and 127.0.0.1"
+    " are different hosts"
 )
 
 _MOVED = "descope_moved"
@@ -112,7 +112,7 @@ class AuthorizationRedirect:
         if not public_origin.is_other_host(scope):
             return None
         self.log_once.warning(_OTHER_HOST)  # without the host, which the client can choose
-        if public_origin.has_loopback_host(scope):
+        if public_origin.has_loopback_host(scope) and not public_origin.is_other_loopback_name(scope):
             return None
         if _MOVED not in request.query_params:
             query = "&".join(filter(None, (scope["query_string"].decode("latin-1"), f"{_MOVED}=1")))

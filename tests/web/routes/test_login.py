@@ -342,6 +342,27 @@ async def test_cb20_login_behind_a_proxy_that_replaces_host(make_env: EnvFactory
     assert response.headers["location"].startswith(IDP)
 
 
+@pytest.mark.parametrize(
+    ("public_url", "host"),
+    [("http://127.0.0.1:8000", "localhost:8000"), ("http://localhost:8000", "127.0.0.1:8000")],
+)
+async def test_cb20_login_of_a_developer_continues_at_the_name_of_the_public_url(
+    make_env: EnvFactory, public_url: str, host: str
+) -> None:
+    """``localhost`` and ``127.0.0.1`` reach one server, but share no cookies."""
+    env = make_env(public_url=public_url)
+
+    moved = await env.browser(host=host).visit("/login/sso?tenant=acme")
+    arrived = await env.browser(host=public_url.removeprefix("http://")).visit(
+        moved.headers["location"].removeprefix(public_url), sec_fetch_site="cross-site"
+    )
+
+    assert moved.headers["location"] == f"{public_url}/login/sso?tenant=acme&descope_moved=1"
+    assert "set-cookie" not in moved.headers
+    assert arrived.headers["location"].startswith(IDP)
+    assert env.calls("authorize") == 1
+
+
 @pytest.mark.parametrize("host", ["localhost:3000", "127.0.0.1", "[::1]:8000"])
 async def test_cb20_login_on_a_loopback_host_is_never_redirected(make_env: EnvFactory, host: str) -> None:
     """A health check, or a developer without the public URL."""
