@@ -28,6 +28,7 @@ from fastapi_descope._refresh.memory_store import MemoryRefreshStore
 from fastapi_descope.emulator import Emulator
 from fastapi_descope.events import JwksFetched, StoreDegraded
 from tests.helpers.app_harness import APP, IDP, Browser, EnvFactory, add_routes
+from tests.helpers.event_loop import run_ready
 
 pytestmark = pytest.mark.anyio
 
@@ -222,6 +223,42 @@ async def test_shutdown_waits_for_refreshes_in_flight() -> None:
 
     assert (await asking).status_code == 200
     assert await store.get(pair.refresh_jwt) is not None
+
+
+async def test_shutdown_that_is_cancelled_closes_everything() -> None:
+    """A server cancels a shutdown that takes too long, here because Descope does not respond."""
+
+    class Store(MemoryRefreshStore):
+        is_closed = False
+
+        async def aclose(self) -> None:
+            self.is_closed = True
+
+    emulator, app, store = Emulator(), FastAPI(), Store(time.monotonic)
+    descope = Descope(
+        app,
+        settings=_settings(emulator),
+        clock=emulator.clock,
+        transport=httpx.ASGITransport(emulator),
+        refresh_store=store,
+    )
+    add_routes(app)
+    pair = emulator.issue("ada@acme.example", session_seconds=-60)
+    emulator.faults.add("refresh", hold=True)
+    asking = asyncio.ensure_future(
+        _browser(app, emulator).get("/session-of", cookie=f"DSR={pair.refresh_jwt}")
+    )
+    await emulator.faults.wait_until_held()
+
+    closing = asyncio.ensure_future(descope.aclose())
+    await run_ready()
+    closing.cancel()
+    await asyncio.wait([closing])
+
+    assert closing.cancelled()
+    assert store.is_closed
+    emulator.faults.release()
+    assert (await asking).status_code == 200
 
 
 async def test_plugin_can_be_used_again_after_it_was_closed(make_env: EnvFactory) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import copy
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, fields
 
 from .._refresh.coordinator import RefreshCoordinator
@@ -83,9 +83,11 @@ class Core:
         await asyncio.gather(*(each.drain(seconds) for each in flights))
 
     async def aclose(self) -> None:
-        """Drain, then close all connections. The objects can be used again afterwards."""
-        await self.drain(self.drain_seconds)
-        await self.verifier.aclose()
-        await self.api.aclose()
-        await self.revocations.aclose()
-        await self.store.aclose()
+        """Drain, then close all connections. The objects can be used again afterwards.
+
+        An exception, such as one of the app's own store or transport, is raised after everything is closed.
+        """
+        async with AsyncExitStack() as stack:
+            for each in (self.store, self.revocations, self.api, self.verifier):  # the last one first
+                stack.push_async_callback(each.aclose)
+            await self.drain(self.drain_seconds)

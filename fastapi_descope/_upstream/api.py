@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
 from importlib import metadata
@@ -289,9 +290,9 @@ class DescopeApi:
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop. The next call opens new ones."""
-        await self._sessions.aclose()
-        await self._logins.aclose()
-        await self._access_keys.aclose()
+        async with AsyncExitStack() as stack:
+            for each in (self._sessions, self._logins, self._access_keys):
+                stack.push_async_callback(each.aclose)
 
     async def _post(
         self,

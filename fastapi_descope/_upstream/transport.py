@@ -10,6 +10,7 @@ from the environment and decompresses bodies; a transport does not.
 import asyncio
 import ssl
 from collections.abc import Callable, Collection, Mapping
+from contextlib import AsyncExitStack
 from functools import cache, partial
 from http import HTTPStatus
 from typing import cast
@@ -260,8 +261,9 @@ def _ssl_context() -> ssl.SSLContext:
 
 
 async def _close_all(transports: Collection[Transport]) -> None:
-    for transport in tuple(transports):
-        await transport.aclose()
+    async with AsyncExitStack() as stack:
+        for transport in transports:
+            stack.push_async_callback(transport.aclose)
 
 
 async def _send(transport: Transport, request: httpx.Request, max_bytes: int) -> ApiResponse:

@@ -156,6 +156,24 @@ async def test_second_close_does_nothing() -> None:
     assert (transport.total, transport.close_calls) == (2, 2)
 
 
+async def test_connections_are_closed_although_closing_others_fails() -> None:
+    """Those for sessions and those for logins."""
+
+    class FailingTransport(BlockingTransport):
+        @override
+        async def aclose(self) -> None:
+            await super().aclose()
+            raise OSError
+
+    transport = FailingTransport(is_released=True)
+    client = client_with(transport)
+    await client.refresh(REFRESH)
+    await client.exchange_code("code")
+    with pytest.raises(OSError):
+        await client.aclose()
+    assert transport.close_calls == 2
+
+
 def test_client_opens_nothing_before_the_first_call() -> None:
     """It can be created without an event loop and closed unused."""
     transport = BlockingTransport()
