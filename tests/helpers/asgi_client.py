@@ -38,11 +38,20 @@ class WireResponse:
 
 
 async def send_request(
-    app: ASGIApp, target: str, headers: Headers = (), *, method: str = "GET", body: bytes = b""
+    app: ASGIApp,
+    target: str,
+    headers: Headers = (),
+    *,
+    method: str = "GET",
+    body: bytes = b"",
+    is_complete: bool = True,
 ) -> WireResponse:
-    """Return the response to one request. ``target`` is a path with its query, both as on the wire."""
+    """Return the response to one request. ``target`` is a path with its query, both as on the wire.
+
+    Unless it ``is_complete``, the client disconnects after this part of the body.
+    """
     sent: list[Message] = []
-    inbox: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+    inbox: list[Message] = [{"type": "http.request", "body": body, "more_body": not is_complete}]
 
     async def receive() -> Message:
         return inbox.pop() if inbox else {"type": "http.disconnect"}

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from urllib.parse import parse_qsl, urlencode
 
 from starlette.datastructures import FormData
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from ..._encoding import parse_strict_json
 from ...errors import BadRequest
@@ -36,8 +36,8 @@ async def read_fields(request: Request, *, max_bytes: int = _MAX_BYTES) -> Mappi
     A dependency of the app may have read the body or the form already.
 
     Raises:
-        BadRequest: the body is neither a JSON object nor a URL-encoded form, is too large, or repeats a
-            field.
+        BadRequest: the body is neither a JSON object nor a URL-encoded form, is too large or incomplete, or
+            repeats a field.
     """
     body = await _body(request, max_bytes)
     if not body:
@@ -55,6 +55,8 @@ async def _body(request: Request, max_bytes: int) -> bytes:
         body = await read_body(request, max_bytes)
     except RuntimeError:
         body = _parsed_form(request)
+    except ClientDisconnect:  # otherwise each client could cause the traceback of a 500
+        raise BadRequest("The request is incomplete") from None
     if body is None or len(body) > max_bytes:
         raise BadRequest("The request is too large")
     return body

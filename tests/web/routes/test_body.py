@@ -91,6 +91,16 @@ async def test_anything_else_is_a_bad_request(body: bytes, media_type: str) -> N
         await read_fields(_request(body, media_type))
 
 
+async def test_body_that_ends_early_is_a_bad_request() -> None:
+    """The client has disconnected. A 500 would log a traceback for each of them."""
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    with pytest.raises(BadRequest):
+        await read_fields(Request({"type": "http", "method": "POST", "headers": []}, receive))
+
+
 @pytest.mark.parametrize(
     ("body", "media_type", "fields"),
     [

@@ -16,6 +16,7 @@ from fastapi_descope import DescopeAuthBackend, optional_user
 from fastapi_descope.emulator import Project
 from fastapi_descope.events import SignedOut
 from tests.helpers.app_harness import APP, AppHarness, EnvFactory
+from tests.helpers.asgi_client import send_request
 from tests.helpers.auth_harness import ADA_ID
 from tests.helpers.cookie_jar import deleted_names
 
@@ -181,4 +182,22 @@ async def test_lo01_logout_does_not_wait_for_a_slow_body(make_env: EnvFactory) -
 
     assert response.status_code == 204
     assert deleted_names(response.headers.get_list("set-cookie")) == {"DS", "DSR"}
+    assert env.calls("logout") == 1
+
+
+async def test_lo01_logout_of_a_client_that_disconnects_is_completed(make_env: EnvFactory) -> None:
+    """The rest of its body never arrives."""
+    env = make_env()
+    pair = env.emulator.issue("ada@acme.example")
+    headers = [
+        (b"content-type", b"application/x-www-form-urlencoded"),
+        (b"cookie", f"DS={pair.session_jwt}; DSR={pair.refresh_jwt}".encode("ascii")),
+    ]
+
+    response = await send_request(
+        env.app, "/logout", headers, method="POST", body=b"return_to=", is_complete=False
+    )
+
+    assert response.status == 204
+    assert deleted_names(response.all("set-cookie")) == {"DS", "DSR"}
     assert env.calls("logout") == 1
