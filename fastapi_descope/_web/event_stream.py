@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
 from starlette.types import Message, Send
 
@@ -55,4 +56,5 @@ class EventStream:
             self._end = asyncio.ensure_future(self._complete())
 
     async def _complete(self) -> None:
-        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        with suppress(OSError):  # the client has disconnected, and the app does not know it yet
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -4,19 +4,23 @@ Requirements LO-04, RV-01, RV-02 and RV-03.
 """
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 from fastapi.responses import StreamingResponse
+from starlette.requests import ClientDisconnect
 from starlette.types import Message
+from typing_extensions import override
 
 from fastapi_descope import AuthSession, CurrentCaller, CurrentUser
 from fastapi_descope.emulator import Emulator, Project
 from fastapi_descope.events import TokenRejected, UserRevoked
 from tests.helpers.app_harness import APP, IDP, AppHarness, EnvFactory, add_routes, build_app_harness
 from tests.helpers.emulator import signing_key
+from tests.helpers.event_loop import run_ready
 from tests.helpers.stream_client import StreamClient
 from tests.helpers.websocket_client import WebSocketClient
 
@@ -426,6 +430,39 @@ async def test_rv03_event_stream_gets_an_error_if_its_server_reports_no_disconne
 
     assert done == {client.done}
     assert [client.parts.get_nowait()["body"] for _ in range(client.parts.qsize())] == [b""]
+
+
+class _GoneClient(StreamClient):
+    """A client that disconnects before the end of the response."""
+
+    @override
+    async def _send(self, message: Message) -> None:
+        if message["type"] == "http.response.body" and not message["more_body"]:
+            raise ConnectionResetError  # as servers do (ASGI 2.4)
+        await super()._send(message)
+
+
+async def test_revocation_of_an_event_stream_whose_client_has_disconnected_reports_no_error(
+    make_env: EnvFactory,
+) -> None:
+    """The server has not told the app yet."""
+    feed, failures = _Feed("text/event-stream"), list[object]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, failure: failures.append(failure))
+    env = make_env(routes=feed.add)
+    pair = env.emulator.issue("ada@acme.example")
+    client = _GoneClient(env, f"DS={pair.session_jwt}", spec_version="2.4")
+    await client.part()
+    await client.part()
+
+    await env.descope.revoke_user(ADA)
+    await run_ready()
+    feed.go_on.set()
+    await asyncio.wait([client.done], timeout=5)
+
+    assert isinstance(client.done.exception(), ClientDisconnect)
+    del client
+    gc.collect()  # asyncio reports an exception that was not retrieved when its task is freed
+    assert failures == []
 
 
 async def test_download_of_a_revoked_user_is_completed(make_env: EnvFactory) -> None:
