@@ -103,7 +103,7 @@ class DescopeSettings(EnvSettings):
     )
     """The tenant of ``/login/sso`` when the request names none."""
     auth_management_key: HeaderSecret = Field(
-        default=None, validate_default=True, description="a key of visible ASCII characters"
+        default=None, validate_default=True, description="a key of visible ASCII characters without a colon"
     )
     """The key that is appended to the bearer of each call to Descope, if the project requires one."""
     audience: Text | None = Field(default=None, description="an audience")

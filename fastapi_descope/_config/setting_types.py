@@ -20,6 +20,7 @@ from .origin import Origin
 from .tenant_hint import TENANT_HINT_PATTERN
 
 __all__ = [
+    "BEARER_PART",
     "MAY_BE_BLANK",
     "PROJECT_ID",
     "REFUSED",
@@ -52,6 +53,10 @@ MAY_BE_BLANK = "may be blank"
 
 PROJECT_ID = re.compile("^P[A-Za-z0-9]{20,64}$")
 """The grammar of a Descope project id. Match with ``fullmatch``."""
+
+BEARER_PART = re.compile(r"[!-9;-~]+")
+"""The grammar of a secret in the bearer of a call to Descope: visible ASCII without the colon, which separates
+the parts of that bearer (wire contract 1.4). Match with ``fullmatch``."""
 
 _Argument = TypeVar("_Argument")
 _Value = TypeVar("_Value")
@@ -149,8 +154,7 @@ def _resource(text: str) -> str:
 
 
 def _header_secret(secret: SecretStr) -> SecretStr:
-    """Check for visible ASCII, because the secret is sent in a header (wire contract 1.4)."""
-    if not re.fullmatch(r"[!-~]+", secret.get_secret_value()):
+    if not BEARER_PART.fullmatch(secret.get_secret_value()):
         raise ValueError
     return secret
 

@@ -1,6 +1,5 @@
 """Descope's HTTP API: one method per endpoint."""
 
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import SecretStr
 
-from .._config.setting_types import PROJECT_ID
+from .._config.setting_types import BEARER_PART, PROJECT_ID
 from .._telemetry.recorder import Recorder
 from .._tokens.claims import looks_like_jwt
 from ..errors import ConfigurationError, TokenError, TokenReason, UpstreamRejected
@@ -54,9 +53,6 @@ _JWKS_ROUTE = "/v2/keys/{project_id}"
 
 _NOTP_PENDING = "E066103"
 """Descope's code for an nOTP sign-in that has not been confirmed yet (wire contract, section 2.16)."""
-
-# Printable ASCII without the colon, which separates the parts of a bearer.
-_HEADER_SECRET = re.compile(r"[!-9;-~]+")
 
 
 class DescopeApi:
@@ -105,9 +101,9 @@ class DescopeApi:
 
         if PROJECT_ID.fullmatch(project_id) is None:
             raise ConfigurationError("DESCOPE_PROJECT_ID is not a Descope project id")
-        if management_key and _HEADER_SECRET.fullmatch(management_key.get_secret_value()) is None:
+        if management_key and BEARER_PART.fullmatch(management_key.get_secret_value()) is None:
             raise ConfigurationError(
-                "DESCOPE_AUTH_MANAGEMENT_KEY contains characters that no header can carry"
+                "DESCOPE_AUTH_MANAGEMENT_KEY: expected a key of visible ASCII characters without a colon"
             )
         # A vendored copy has no metadata.
         version = next((each.version for each in metadata.distributions(name="fastapi-descope")), "0")
@@ -247,7 +243,7 @@ class DescopeApi:
         ``before_send`` is called when a connection is free, and nothing is sent if it raises.
         """
         # h11 puts an invalid header value into the text of its exception.
-        if _HEADER_SECRET.fullmatch(access_key) is None:
+        if BEARER_PART.fullmatch(access_key) is None:
             raise TokenError(TokenReason.MALFORMED)
         return parse_tokens(
             await self._call(

@@ -164,7 +164,7 @@ REFUSED: dict[str, list[str]] = {
         "HTTPS://app.example.com/x/",
     ],
     "default_tenant": ["", "a b", "a\r\nb", "\u00e9", "a" * 129, "a@", "a@b@c"],
-    "auth_management_key": ["", "a b", "a\r\nx: y", "\u00e9"],
+    "auth_management_key": ["", "a b", "a:b", "a\r\nx: y", "\u00e9"],
     "audience": ["", " "],
     "extra_issuers": [",", "a,", "a,,b"],
     "first_party_clients": [",", "a,", "a,,b"],
