@@ -189,7 +189,6 @@ class TokenVerifier:
             TokenError: the token is invalid.
             UpstreamUnavailable: there are no keys to verify it with.
         """
-        self._digest(token)
         _, claims = await self._verified_claims(token, (TokenKind.ACCESS_KEY,))
         return Machine.from_claims(key_id, claims)
 
