@@ -142,14 +142,7 @@ def _routes(steps: LoginSteps, handover: HandoverRoute) -> Routes:
         magic_link=MagicLinkRoutes(completion) if "magiclink" in methods else None,
         handover=handover if "flow" in methods else None,
         notp=NotpRoutes(steps, QrCodes()) if "notp" in methods else None,
-        session=SessionRoutes(
-            core=steps.core,
-            settings=settings,
-            redirects=steps.redirects,
-            events=steps.events,
-            hooks=steps.hooks,
-            steps=steps,
-        ),
+        session=SessionRoutes(steps),
         webhook=_webhook(steps),
     )
 

@@ -127,14 +127,18 @@ class LoginSteps:
 
     def safe_target(self, target: str | None, request: Request, auth: RequestAuth) -> str:
         """Return ``target`` if it is safe, else the landing path. None is no target."""
+        return self.accepted_target(target, request, auth) or self.landing(auth)
+
+    def accepted_target(self, target: str | None, request: Request, auth: RequestAuth) -> str | None:
+        """Return ``target`` if it is safe, else None. An event reports one that is not."""
         if target is None:
-            return self.landing(auth)
+            return None
         safe = self._safe_redirect(target, request, auth)
         if safe is None:
             self.events.emit(self.redirects.rejection(target))
-        return safe or self.landing(auth)
+        return safe
 
-    def _safe_redirect(self, target: str | None, request: Request, auth: RequestAuth) -> str | None:
+    def _safe_redirect(self, target: str, request: Request, auth: RequestAuth) -> str | None:
         public_paths = auth.location.login_app.public_paths
         return self.redirects.safe_redirect(target, request.scope, forbidden=public_paths)
 
@@ -205,13 +209,7 @@ class LoginSteps:
         Raises:
             LoginRejected: this browser has no such pending login.
         """
-        transaction = self.transactions.find(
-            request.scope["headers"],
-            state=state or "",
-            now=self.core.clock(),
-            secure=self.cookies.use_secure(request.scope),
-            methods=methods,
-        )
+        transaction = self._transaction(request, state or "", methods)
         if transaction is None:
             self.delete_transaction(request, auth, state)
             raise self.rejected("state", ENGLISH.login_expired)
@@ -222,14 +220,18 @@ class LoginSteps:
 
     def has_transaction(self, request: Request, state: str, *, methods: Container[LoginMethod]) -> bool:
         """Return whether this browser has a login of one of the ``methods`` with this state."""
-        found = self.transactions.find(
+        return self._transaction(request, state, methods) is not None
+
+    def _transaction(
+        self, request: Request, state: str, methods: Container[LoginMethod]
+    ) -> Transaction | None:
+        return self.transactions.find(
             request.scope["headers"],
             state=state,
             now=self.core.clock(),
             secure=self.cookies.use_secure(request.scope),
             methods=methods,
         )
-        return found is not None
 
     def delete_transaction(self, request: Request, auth: RequestAuth, state: str | None) -> None:
         """Delete the pending login with this state, if this browser has one."""

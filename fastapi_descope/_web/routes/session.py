@@ -10,20 +10,16 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from ..._auth.auth_result import AuthResult
-from ..._auth.core import Core
 from ..._auth.session_service import LogoutNotifier
 from ..._config.tenant_hint import TENANT_HINT
 from ...errors import BadRequest
-from ...events import EventBus
 from ...session import AuthSession, tenant_id_var
-from ...settings import DescopeSettings
 from ..app_location import public_path
 from ..auth_scope import request_auth
 from ..client_kind import ClientKind, client_kind
 from ..error_responses import NO_STORE, htmx_redirect
-from ..hooks import Hooks, hook_request
+from ..hooks import hook_request
 from ..pending_login import fetch_user_profile, running_hooks
-from ..redirects import RedirectPolicy
 from ..request_auth import RequestAuth
 from .body import read_fields
 from .login_steps import LoginSteps
@@ -44,11 +40,6 @@ _BODY_TIMEOUT = 1.0
 class SessionRoutes:
     """``/logout``, ``/tenant/select`` and ``/session``."""
 
-    core: Core
-    settings: DescopeSettings
-    redirects: RedirectPolicy
-    events: EventBus
-    hooks: Hooks
     steps: LoginSteps
 
     async def logout(self, request: Request) -> Response:
@@ -72,15 +63,15 @@ class SessionRoutes:
         if not TENANT_HINT.fullmatch(tenant):
             raise BadRequest("Name the tenant: tenant=<id>")
         with auth.cookies.clear_if_ended():
-            pair, login = await self.core.session_service.select_tenant(auth.credentials(), tenant)
+            pair, login = await self.steps.core.session_service.select_tenant(auth.credentials(), tenant)
         auth.cookies.write(pair)  # whatever follows: Descope may have rotated the token (SG-04)
-        await self.core.session_gate.require(pair)
+        await self.steps.core.session_gate.require(pair)
         with running_hooks(auth, pair, login):
-            for hook in self.hooks.tenant_switch:
+            for hook in self.steps.hooks.tenant_switch:
                 await hook(request, pair.session)
         if client_kind(request.scope) is ClientKind.API:
             return _json(SessionOut.from_session(pair.session))
-        return self._redirect(request, auth, fields, self.settings.post_login_path)
+        return self._redirect(request, auth, fields, self.steps.settings.post_login_path)
 
     # CK-12. The docstrings of endpoints are published in OpenAPI.
     async def session(self, request: Request) -> Response:
@@ -96,7 +87,7 @@ class SessionRoutes:
         auth = request_auth(request.scope)
         await auth.require()
         with auth.cookies.clear_if_ended():
-            names = await self.core.session_service.tenant_names(
+            names = await self.steps.core.session_service.tenant_names(
                 auth.credentials(), await auth.authenticate()
             )
         return _json(TenantNamesOut(tenants=names))
@@ -110,17 +101,17 @@ class SessionRoutes:
             raise BadRequest(
                 "Logout ends the session of the cookies: send it without an Authorization header"
             )
-        notify = self._logout_notifier(request) if self.hooks.logout else None
+        notify = self._logout_notifier(request) if self.steps.hooks.logout else None
         fields, *_ = await asyncio.gather(
             _fields_if_any(request),
-            self.core.session_service.logout(credentials, everywhere=everywhere, notify=notify),
+            self.steps.core.session_service.logout(credentials, everywhere=everywhere, notify=notify),
             auth.delete_duplicates(),
             self.steps.end_completed(request, auth),
         )
         auth.cookies.clear()
         if client_kind(request.scope) is ClientKind.API:
             return Response(status_code=HTTPStatus.NO_CONTENT, headers=NO_STORE)
-        return self._redirect(request, auth, fields, self.settings.post_logout_path)
+        return self._redirect(request, auth, fields, self.steps.settings.post_logout_path)
 
     def _logout_notifier(self, request: Request) -> LogoutNotifier:
         lasting_request, auth = hook_request(request), request_auth(request.scope)
@@ -129,7 +120,7 @@ class SessionRoutes:
             tenant_id_var.set(session.tenant_id)  # in the context of the logout's own task
             # The session is revoked already, and hooks may ask for it.
             auth.result = auth.result or AuthResult(session, source="cookie")
-            for hook in self.hooks.logout:
+            for hook in self.steps.hooks.logout:
                 try:
                     async with asyncio.timeout(_HOOK_TIMEOUT):
                         await hook(lasting_request, session)
@@ -142,11 +133,8 @@ class SessionRoutes:
         self, request: Request, auth: RequestAuth, fields: Mapping[str, str], default: str
     ) -> Response:
         """Redirect a navigation or HTMX to ``return_to`` if it is safe, else to ``default`` (RT-16)."""
-        target, login_app = fields.get("return_to") or None, auth.location.login_app
-        safe = self.redirects.safe_redirect(target, request.scope, forbidden=login_app.public_paths)
-        if target and safe is None:
-            self.events.emit(self.redirects.rejection(target))
-        url = safe or public_path(default, login_app.root_path)
+        target = self.steps.accepted_target(fields.get("return_to") or None, request, auth)
+        url = target or public_path(default, auth.location.login_app.root_path)
         if client_kind(request.scope) is ClientKind.HTMX:
             return Response(status_code=HTTPStatus.NO_CONTENT, headers={**NO_STORE, **htmx_redirect(url)})
         return RedirectResponse(url, HTTPStatus.SEE_OTHER, NO_STORE)
