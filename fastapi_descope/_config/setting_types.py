@@ -55,8 +55,10 @@ PROJECT_ID = re.compile("^P[A-Za-z0-9]{20,64}$")
 """The grammar of a Descope project id. Match with ``fullmatch``."""
 
 BEARER_PART = re.compile(r"[!-9;-~]+")
-"""The grammar of a secret in the bearer of a call to Descope: visible ASCII without the colon, which separates
-its parts (wire contract 1.4). Match with ``fullmatch``."""
+"""The grammar of a secret in the bearer of a call to Descope: visible ASCII without the colon.
+
+The colon separates the parts of that bearer (wire contract 1.4). Match with ``fullmatch``.
+"""
 
 _Argument = TypeVar("_Argument")
 _Value = TypeVar("_Value")

@@ -19,7 +19,7 @@ from ..errors import SessionTooLarge
 from ..settings import DescopeSettings
 from .client_kind import PREFETCH_HEADERS
 
-__all__ = ["CredentialsReader", "Headers", "TokenCookie", "cookie_pairs"]
+__all__ = ["CredentialsReader", "Headers", "TokenCookie", "client_address", "cookie_pairs"]
 
 Headers = Iterable[tuple[bytes, bytes]]
 """Request headers as ASGI passes them: lower-case names, one entry per header line."""
@@ -199,7 +199,7 @@ class CredentialsReader:
             stray_chunks=frozenset(stray | stray_refresh),
             former_names=frozenset(former_names),
             refresh_rivals=tuple(islice(refreshes, _MAX_RIVALS)) if ambiguous else (),
-            client=_client(scope) if bearer else None,
+            client=client_address(scope) if bearer else None,
         )
 
     def _cookies(self, headers: Headers) -> tuple[dict[str, set[bytes]], set[str], set[str]]:
@@ -220,7 +220,7 @@ class CredentialsReader:
         return values, names, former_names
 
 
-def _client(scope: Scope) -> str | None:
+def client_address(scope: Scope) -> str | None:
     """Return the address of the client as the server reports it, or None if it does not know it."""
     client: tuple[str, int] | None = scope.get("client")
     return client[0] or None if client else None

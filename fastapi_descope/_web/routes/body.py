@@ -9,10 +9,15 @@ from starlette.requests import ClientDisconnect, Request
 from ..._encoding import parse_strict_json
 from ...errors import BadRequest
 
-__all__ = ["read_body", "read_fields"]
+__all__ = ["media_type", "read_body", "read_fields"]
 
 _MAX_BYTES = 8_192
 _MAX_FIELDS = 16
+
+
+def media_type(request: Request) -> str:
+    """Return the media type of the body in lower case and without parameters, or "" if it has none."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 async def read_body(request: Request, max_bytes: int) -> bytes | None:
@@ -42,12 +47,13 @@ async def read_fields(request: Request, *, max_bytes: int = _MAX_BYTES) -> Mappi
     body = await _body(request, max_bytes)
     if not body:
         return {}
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type == "application/json":
-        return _from_json(body)
-    if media_type == "application/x-www-form-urlencoded":
-        return _from_form(body)
-    raise BadRequest("Send JSON or a URL-encoded form")
+    match media_type(request):
+        case "application/json":
+            return _from_json(body)
+        case "application/x-www-form-urlencoded":
+            return _from_form(body)
+        case _:
+            raise BadRequest("Send JSON or a URL-encoded form")
 
 
 async def _body(request: Request, max_bytes: int) -> bytes:

@@ -9,7 +9,7 @@ from ...errors import BadRequest
 from ...session import TokenPair
 from ..auth_scope import request_auth
 from ..error_responses import NO_STORE
-from .body import read_fields
+from .body import media_type, read_fields
 from .login_steps import LoginSteps
 from .schemas import HandoverOut, SessionOut
 
@@ -34,7 +34,7 @@ class HandoverRoute:
         """
         auth = request_auth(request.scope)
         auth.refuse_other_origins()
-        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        if media_type(request) != "application/json":
             raise BadRequest("Send JSON")
         fields = await read_fields(request, max_bytes=_MAX_BYTES)
         return_to = self.steps.safe_target(fields.get("return_to"), request, auth)

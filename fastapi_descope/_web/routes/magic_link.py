@@ -20,6 +20,7 @@ from ...page_texts import ENGLISH
 from ..app_location import LOGIN_PAGE, MAGIC_LINK, MAGIC_LINK_PAGE, MAGIC_LINK_VERIFY, path_in_browser
 from ..auth_scope import request_auth
 from ..client_kind import ClientKind, client_kind
+from ..credentials import client_address
 from ..error_responses import NO_STORE
 from ..login_transactions import LoginTransactions
 from ..magic_link_page import link_page, sent_page
@@ -62,7 +63,7 @@ class MagicLinkRoutes:
         options = await self.steps.login_options(request)
         state, cookies = self.steps.start_transaction(request, return_to, method="magiclink")
         await self.steps.core.magic_link_flow.send(
-            email, self._link(request, state, return_to), options, client=_client(request)
+            email, self._link(request, state, return_to), options, client=client_address(request.scope)
         )
         auth.cookies.add(cookies)
         self.steps.events.emit(LoginStarted("magiclink"))
@@ -133,7 +134,3 @@ class MagicLinkRoutes:
         origin = self.steps.public_origin.require(request.scope)
         path = sibling_path(request, MAGIC_LINK, MAGIC_LINK_PAGE)
         return f"{origin}{path}?{urlencode({'state': state, 'return_to': return_to})}"
-
-
-def _client(request: Request) -> str | None:
-    return request.client.host or None if request.client else None

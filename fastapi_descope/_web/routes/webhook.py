@@ -12,7 +12,7 @@ from ..._revocation.audit_webhook import AuditEvent, IncompleteEvent, is_signed,
 from ...events import EventBus, UserChanged, UserRevoked, WebhookIgnored, WebhookRefused
 from ..error_responses import NO_STORE
 from ..public_endpoints import public
-from .body import read_body
+from .body import media_type, read_body
 
 __all__ = ["WebhookRoute"]
 
@@ -52,8 +52,7 @@ class WebhookRoute:
     @public
     async def receive(self, request: Request) -> Response:
         """Apply the events of Descope's audit webhook. Its signature is verified first."""
-        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if media_type != "application/json":
+        if media_type(request) != "application/json":
             return self._refuse("content_type")
         body = await _read(request)
         if body is None:
