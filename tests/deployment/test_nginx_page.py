@@ -14,17 +14,18 @@ _BLOCK = re.compile(r"^```nginx\n(.*?)^```", re.DOTALL | re.MULTILINE)
 _TLS = re.compile(r"^ *(?:ssl_certificate\w*|server_name) .*\n", re.MULTILINE)
 
 
-def documented(upstream: str) -> str:
-    """Return the configuration of the page, with another upstream and without TLS."""
+def documented(upstream: str, folder: Path) -> str:
+    """Return the configuration of the page, with another upstream, its log in ``folder``, and without TLS."""
     (text,) = _BLOCK.findall(PAGE.read_text(encoding="utf-8"))
     assert text.count("http://127.0.0.1:8000") == 2
-    return _TLS.sub("", text).replace("http://127.0.0.1:8000", upstream).replace("443 ssl", LISTEN)
+    text = _TLS.sub("", text).replace("/var/log/nginx", str(folder))
+    return text.replace("http://127.0.0.1:8000", upstream).replace("443 ssl", LISTEN)
 
 
 @contextmanager
 def served(folder: Path) -> Generator[str]:
     """Serve an app behind the nginx of the page, and yield the URL of nginx."""
-    with served_behind(lambda upstream: nginx_with(documented(upstream), folder)) as url:
+    with served_behind(lambda upstream: nginx_with(documented(upstream, folder), folder)) as url:
         yield url
 
 
@@ -35,6 +36,16 @@ def test_the_server_of_the_page_passes_a_login_and_the_largest_cookies_on(tmp_pa
 
         assert callback.status_code == 303
         assert browser.get("/me").status_code == 200
+
+
+def test_the_server_of_the_page_logs_no_code_of_a_callback(tmp_path: Path) -> None:
+    """The access log has the path of the callback, without its query."""
+    with served(tmp_path) as url, Browser(url) as browser:
+        browser.log_in(TENANTS[0].id, f"{ROWS[0]}@example.com")
+
+    log = (tmp_path / "app.log").read_text(encoding="utf-8")
+    assert '"GET /callback" 303' in log
+    assert "code=" not in log
 
 
 def test_the_server_of_the_page_limits_the_rate_of_logins(tmp_path: Path) -> None:
