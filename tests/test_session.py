@@ -5,9 +5,10 @@ Requirements TN-01, TN-02, TN-04, TN-06 and TN-10; wire contract, sections 3.2 t
 
 from collections.abc import Mapping
 from dataclasses import FrozenInstanceError, replace
+from typing import cast
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fastapi_descope.session import AuthSession, RefreshToken, Tenant, TokenPair, User
@@ -250,14 +251,37 @@ JSON = st.recursive(
 NAMES = ("dct", "tenants", "roles", "permissions", "amr", "su", "sub", "dsub", "email", "name", "iat", "exp")
 
 
-@given(st.fixed_dictionaries({}, optional=dict.fromkeys(NAMES, JSON)))
+TENANTS = st.sampled_from(["acme", "globex"])
+GRANTS = st.lists(st.sampled_from(["admin", "viewer"]) | JSON, max_size=3) | JSON
+CLAIMS = dict.fromkeys(NAMES, JSON) | {
+    "dct": TENANTS | JSON,
+    "tenants": JSON
+    | st.dictionaries(
+        TENANTS, JSON | st.fixed_dictionaries({}, optional={"roles": GRANTS, "permissions": GRANTS})
+    ),
+    "roles": GRANTS,
+    "permissions": GRANTS,
+}
+
+
+def _listed(grants: object, name: str) -> list[object]:
+    found: object = cast("dict[str, object]", grants).get(name) if isinstance(grants, dict) else None
+    return cast("list[object]", found) if isinstance(found, list) else []
+
+
+@example({"dct": "acme", "tenants": {"acme": {"roles": ["admin"]}}, "roles": ["viewer"]})
+@example({"dct": "acme", "roles": ["admin"], "permissions": ["reports.write"]})
+@given(st.fixed_dictionaries({}, optional=CLAIMS))
 def test_random_claims_give_no_role_that_they_do_not_list(claims: Mapping[str, object]) -> None:
     """No claims raise an error."""
     result = AuthSession.from_claims(claims)
 
     for tenant in result.tenants.values():
-        assert tenant.id
-        assert all(isinstance(name, str) for name in (*tenant.roles, *tenant.permissions))
+        tenants = claims.get("tenants", {tenant.id: claims})
+        assert isinstance(tenants, dict)
+        grants = cast("dict[str, object]", tenants)[tenant.id]
+        assert set(tenant.roles) <= set(map(str, _listed(grants, "roles")))
+        assert set(tenant.permissions) <= set(map(str, _listed(grants, "permissions")))
     if result.tenant is not None:
         assert result.tenants[result.tenant.id] is result.tenant
         assert claims["dct"] == result.tenant.id

@@ -1,6 +1,5 @@
 """Accepted and refused values of each setting, as keyword and as variable."""
 
-import os
 from collections.abc import Callable, Mapping
 
 import pytest
@@ -15,13 +14,6 @@ from fastapi_descope.settings import DescopeSettings
 PROJECT = "P" + "a" * 27
 
 Configure = Callable[[Mapping[str, object]], DescopeSettings]
-
-
-@pytest.fixture(autouse=True)
-def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Remove the variables of the shell that runs the tests."""
-    for name in [name for name in os.environ if name.upper().startswith("DESCOPE_")]:
-        monkeypatch.delenv(name)
 
 
 @pytest.fixture(params=["keyword", "variable"])

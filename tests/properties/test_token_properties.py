@@ -167,7 +167,19 @@ def test_tv04_strict_json_reads_what_json_writes(
     assert parse_strict_json(raw) == frozen(value)
 
 
-@given(st.binary() | st.text(' {}[]",:\\u0123456789dDeE+-.truefalsn\n', max_size=60).map(str.encode))
+SYNTAX = st.sampled_from(' {}[]",:\\u0123456789dDeE+-.truefalsn\n')
+
+
+def _with_one_more(value: object, position: int, character: str) -> bytes:
+    text = json.dumps(value)
+    return (text[:position] + character + text[position:]).encode()
+
+
+@given(
+    st.binary()
+    | st.text(SYNTAX, max_size=60).map(str.encode)
+    | st.builds(_with_one_more, st.dictionaries(st.text(), JSON), st.integers(0, 40), SYNTAX | st.just(""))
+)
 def test_tv04_any_bytes_are_an_object_or_a_value_error(raw: bytes) -> None:
     """No other error is raised, and Python's own parser reads an accepted text to the same value."""
     try:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fastapi_descope._upstream.responses import (
@@ -278,7 +278,9 @@ field_names = st.sampled_from(
         *("user", "userId", "loginIds", "userTenants", "customAttributes", "tenants"),
     ]
 )
-bodies = st.binary() | st.dictionaries(field_names, json_values).map(lambda value: json.dumps(value).encode())
+bodies = st.binary() | st.dictionaries(field_names, json_values | st.text()).map(
+    lambda value: json.dumps(value).encode()
+)
 responses = st.builds(
     ApiResponse,
     st.integers(100, 599),
@@ -289,6 +291,8 @@ responses = st.builds(
 )
 
 
+@example(response=ApiResponse(401, b'{"errorCode": "E061001"}'), read=raise_for_status)
+@example(response=ApiResponse(503, b""), read=raise_for_status)
 @given(
     response=responses,
     read=st.sampled_from([raise_for_status, parse_tokens, parse_login_url, parse_notp_start, parse_profile]),
