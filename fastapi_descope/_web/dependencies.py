@@ -14,10 +14,7 @@ from typing import Annotated, Any, Generic, TypeVar, cast
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
-from ..errors import (
-    ClaimsInvalid,
-    NoTenant,
-)
+from ..errors import ClaimsInvalid, NoTenant
 from ..events import ClaimsRejected
 from ..login import Login
 from ..profile import UserProfile
@@ -216,8 +213,10 @@ class ClaimsDependency(SessionScheme, Generic[M]):
         Raises:
             NotAuthenticated: The request is unauthenticated.
             ClaimsInvalid: The claims do not fit the model.
+            Forbidden: An ``on_session`` hook refuses the session.
             CrossSiteRequest: The cookies came with a request of another site.
             UpstreamUnavailable: The session has expired and Descope is unreachable.
+            SessionCheckFailed: An ``on_session`` hook failed.
         """
         auth = request_auth(connection.scope)
         session = await auth.require()

@@ -76,7 +76,7 @@ PROBLEM_SCHEMA: Mapping[str, Any] = {
         "missing": {
             "type": "array",
             "items": {"type": "string"},
-            "description": "The roles or permissions that the user lacks; only in a 403 for them.",
+            "description": "The roles, permissions or scopes that the caller lacks; only in a 403 for them.",
         },
         "any_of": {"type": "boolean", "description": "Whether one of `missing` is enough."},
         "login_url": {"type": "string", "description": "The path of the login; only in a 401."},
