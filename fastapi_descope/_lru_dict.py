@@ -12,8 +12,8 @@ V = TypeVar("V")
 class LruDict(OrderedDict[K, V]):
     """A dict whose ``put`` keeps at most ``size`` items, by removing the least recently used one.
 
-    ``get`` costs what it costs in a dict, and is no use: a caller that has found an item still valid calls
-    ``move_to_end``.
+    ``get`` costs what it costs in a dict, and does not count as a use: a caller that uses the item it has
+    found calls ``move_to_end``.
     """
 
     def __init__(self, size: int) -> None:

@@ -63,7 +63,7 @@ class CookieComparison:
         for kind, default, configured, name in names:
             if name not in (None, default, configured, settings.cookie_prefix + configured):
                 differences.append(self._name_difference(kind, configured, name))
-        return (*differences, *self._domain_difference(project))
+        return (*differences, *self._domain_differences(project))
 
     def _name_difference(self, kind: str, configured: str, name: str) -> CookieDifference:
         prefix = next((each for each in _PREFIXES if name.startswith(each)), "")
@@ -76,17 +76,17 @@ class CookieComparison:
         )
         return CookieDifference(variables, message, is_name=True)
 
-    def _domain_difference(self, project: ProjectCookies) -> Iterator[CookieDifference]:
-        """Yield the first domain that the app could use: one that contains its public host."""
+    def _domain_differences(self, project: ProjectCookies) -> Iterator[CookieDifference]:
+        """Yield the difference of the first domain that the app could use: one that contains its host."""
         public = Origin.parse(self._settings.public_url or "")
         domains = (project.session_domain or "", project.refresh_domain or "")
         for domain in (each.lower().removeprefix(".") for each in domains):
             is_usable = public is not None and public.domain_matches(domain)
             if is_usable and domain != self._settings.cookie_domain:
-                yield self._domain_of(domain)
+                yield self._domain_difference(domain)
                 return
 
-    def _domain_of(self, domain: str) -> CookieDifference:
+    def _domain_difference(self, domain: str) -> CookieDifference:
         variables = {"DESCOPE_COOKIE_DOMAIN": domain}
         message = (
             f"The cookies of the Descope project are for the domain {domain}, those of this app for"
