@@ -100,6 +100,7 @@ class NotpRoutes:
             return self._pending(request, auth, transaction, state)
         self.steps.delete_transaction(request, auth, state)
         await auth.delete_duplicates()
+        await self.steps.end_completed(request, auth, superseded=True)
         await self.steps.sign_in(auth, pair)
         if client_kind(request.scope) is ClientKind.NAVIGATION:
             url = self.steps.stored_return_to(transaction, request, auth)

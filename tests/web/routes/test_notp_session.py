@@ -95,6 +95,23 @@ async def test_cb09_a_new_sign_in_replaces_the_session_of_another_user(notp_env:
     assert (await browser.get("/session")).json()["user"]["email"] == ADA
 
 
+async def test_cb04_callback_of_an_earlier_login_cannot_be_repeated(notp_env: AppHarness) -> None:
+    """It would sign in another user once the browser has lost the cookies of both sessions."""
+    browser = notp_env.browser()
+    callback = await browser.open_callback("grace@acme.example")
+    await browser.visit(callback)
+    for name in ("DS", "DSR"):
+        browser.http.cookies.delete(name)
+    sign_in = await open_page(notp_env, browser)
+    await sign_in.confirm()
+
+    assert (await sign_in.poll()).status_code == 200
+
+    for name in ("DS", "DSR"):
+        browser.http.cookies.delete(name)
+    assert (await browser.visit(callback)).status_code == 400
+
+
 async def test_login_hooks_run_once_with_the_user_object(notp_env: AppHarness) -> None:
     """It came with the tokens, so it costs no call."""
     seen: list[tuple[str, str | None]] = []
