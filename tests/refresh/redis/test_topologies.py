@@ -134,7 +134,7 @@ async def test_rd08_outage_of_two_nodes_is_one_outage(cluster_victim: ClusterSer
     """It begins with the first failure, and ends when the last node has recovered."""
     first, second = cluster_victim.servers[1:3]
     tokens = [token_of(cluster_victim, node) for node in (first, second)]
-    async with Fleet(cluster_victim.url, timeout=0.3) as fleet:
+    async with Fleet(cluster_victim.url, timeout=1.0) as fleet:
         store = fleet.store()
         await store.get(TOKEN)
         first.suspend()
