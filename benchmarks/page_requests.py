@@ -23,6 +23,7 @@ from fastapi_descope import (
 from fastapi_descope._web.dependencies import get_auth_session
 from fastapi_descope.emulator import Emulator
 
+from .floors import cached_session, middleware_only, verified_token
 from .peers.page_request import PATH, page_scope
 from .rounds import Benchmark
 
@@ -33,6 +34,9 @@ __all__ = [
     "BASE",
     "BOTH",
     "CONTROL",
+    "FLOOR_KNOWN",
+    "FLOOR_PUBLIC",
+    "FLOOR_UNKNOWN",
     "NOOP",
     "NOOPS",
     "PUBLIC",
@@ -49,6 +53,11 @@ PUBLIC = "public page, middleware only"
 SESSION, BOTH, UNKNOWN = "CurrentUser by DS", "CurrentUser by DS and DSR", "CurrentUser, nothing remembered"
 ROLES = "CurrentUser, CurrentTenant, require_roles"
 SDK = "SDK validate_session, async Depends"
+FLOOR_PUBLIC, FLOOR_KNOWN, FLOOR_UNKNOWN = (
+    "floor: middleware",
+    "floor: cached session",
+    "floor: verified token",
+)
 _ORIGIN = "http://127.0.0.1:8000"
 _BATCH = 40
 
@@ -72,6 +81,9 @@ def request_benchmarks(emulator: Emulator) -> Mapping[str, Benchmark]:
         ROLES: _benchmark(_with_roles(emulator), both),
         UNKNOWN: _benchmark(_with_user(emulator, token_cache_size=0), session),
         SDK: _benchmark(_with_sdk(emulator), session),
+        FLOOR_PUBLIC: _benchmark(middleware_only(), session),
+        FLOOR_KNOWN: _benchmark(cached_session(), session),
+        FLOOR_UNKNOWN: _benchmark(verified_token(emulator.public_keys[0], emulator.project_id), session),
     }
 
 

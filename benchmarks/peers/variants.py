@@ -92,6 +92,7 @@ ALL: Mapping[str, Variant] = {
         _baseline("no auth, again", "no authentication, again", "no_auth"),
         _baseline("no-op", "no-op dependency", "no_op"),
         _baseline("three no-ops", "three no-op dependencies", "three_no_ops"),
+        _baseline("floor", "cookies remembered, not verified", "floor"),
         _ours("public page", "public page", "public_page", _session_cookie),
         _ours("session cookie", "CurrentUser, session cookie", "current_user", _session_cookie),
         _ours("both cookies", "CurrentUser, both cookies", "current_user", _both_cookies),
@@ -117,6 +118,7 @@ BASE, CONTROL = "no auth", "no auth, again"
 COMPARISONS = (
     (CONTROL, BASE),
     ("public page", BASE),
+    ("floor", "no-op"),
     ("session cookie", "no-op"),
     ("both cookies", "no-op"),
     ("user, tenant, role", "three no-ops"),
