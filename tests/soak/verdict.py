@@ -14,7 +14,7 @@ LIMITS: Mapping[str, Limit] = MappingProxyType(
     {
         "resident": Limit(share=0.05, least=4096),
         "blocks": Limit(share=0.05, least=20_000),
-        "files": Limit(share=0.25, least=16),
+        "files": Limit(share=0.25, least=24),  # in a short soak the pools of connections still fill
         "tasks": Limit(share=0.25, least=16),
     }
 )
