@@ -19,8 +19,12 @@ if TYPE_CHECKING:
 
 __all__ = ["TokenCache", "TokenVerifier"]
 
-_VERIFICATIONS_PER_ITERATION = 8
-"""One takes about a tenth of a millisecond, and the request that it belongs to several times that."""
+_VERIFICATIONS_PER_ITERATION = 32
+"""One takes about a tenth of a millisecond, and the request that it belongs to several times that.
+
+With fewer, more requests wait. Each has sixty objects by then, which start the garbage collector: with 8,
+sixteen connections lose a seventh of their throughput to it, and wait for up to 60 ms.
+"""
 
 _SESSION_ONLY = (TokenKind.SESSION,)
 _BEARERS = (TokenKind.SESSION, TokenKind.DELEGATE)
