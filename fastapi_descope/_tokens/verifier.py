@@ -179,7 +179,7 @@ class TokenVerifier:
         if kind is TokenKind.SESSION:
             return self._remember_session(digest, claims)
         delegate = Delegate.from_claims(claims)
-        self._delegates.put(digest, delegate, expires_at=self._expires_at(claims), subject=delegate.subject)
+        self._delegates.put(digest, delegate, expires_at=_expiry(claims), subject=delegate.subject)
         return delegate
 
     async def verify_access_key(self, token: str, key_id: str) -> Machine:
@@ -219,7 +219,7 @@ class TokenVerifier:
         if known is None:
             _, claims = await self._verified_claims(token, (TokenKind.REFRESH,))
             known = _KnownRefreshToken(RefreshToken.from_claims("", claims))
-            expires_at = self._expires_at(claims)
+            expires_at = _expiry(claims)
             self._refresh_tokens.put(digest, known, expires_at=expires_at, subject=known.value.subject)
         if on_first_presented is not None and not known.is_presented:
             known.is_presented = True
@@ -255,11 +255,11 @@ class TokenVerifier:
         # Without keys in force no cached token counts, however recently it was verified (JW-06).
         if not self.has_fresh_keys() and self._jwks.get_nowait(fetch_if_empty=False) is None:
             return None
-        return cache.get(digest, self._clock())
+        return cache.get(digest, self._clock() - self._policy.leeway)
 
     def _remember_session(self, digest: bytes, claims: Claims) -> AuthSession:
         session = AuthSession.from_claims(claims)
-        self._sessions.put(digest, session, expires_at=self._expires_at(claims), subject=session.user.id)
+        self._sessions.put(digest, session, expires_at=_expiry(claims), subject=session.user.id)
         return session
 
     async def _verified_claims(self, token: str, kinds: tuple[TokenKind, ...]) -> tuple[TokenKind, Claims]:
@@ -278,11 +278,13 @@ class TokenVerifier:
             await self.pacer.turn()  # all who waited for the keys get them in one iteration
             keys = self._jwks.get_nowait(fetch_if_empty=False)
 
-    def _expires_at(self, claims: Claims) -> float:
-        return cast("float", claims["exp"]) + self._policy.leeway
-
     def _clear_caches(self) -> None:
         self._sessions.clear()
         self._refresh_tokens.clear()
         self._delegates.clear()
         self.epoch = object()
+
+
+def _expiry(claims: Claims) -> float:
+    """Return the time at which a verified token expires, in epoch seconds without leeway."""
+    return cast("float", claims["exp"])  # the same object: a sum would be another one for each token
