@@ -13,6 +13,7 @@ from hashlib import sha256
 from typing import Annotated
 
 from fastapi import Depends, FastAPI
+from jose.backends.base import Key
 from jose.backends.cryptography_backend import CryptographyRSAKey
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -56,7 +57,7 @@ def cached_session() -> FastAPI:
 
 def verified_token(jwk: Mapping[str, str], issuer: str) -> FastAPI:
     """Return an app that verifies the token in the last cookie of every request."""
-    key = CryptographyRSAKey({"kty": "RSA", "n": jwk["n"], "e": jwk["e"]}, "RS256")
+    key: Key = CryptographyRSAKey({"kty": "RSA", "n": jwk["n"], "e": jwk["e"]}, "RS256")
 
     async def current_user(connection: HTTPConnection) -> str:
         signed, _, signature = _cookies(connection.scope).rpartition(b"=")[2].rpartition(b".")
