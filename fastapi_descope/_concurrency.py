@@ -3,11 +3,12 @@
 import asyncio
 import math
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Hashable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Hashable, Iterable
+from contextlib import AsyncExitStack
 from random import random
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
-__all__ = ["CircuitBreaker", "LoopFinalizer", "Pacer", "SingleFlight"]
+__all__ = ["CircuitBreaker", "LoopFinalizer", "Pacer", "SingleFlight", "close_all"]
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -219,3 +220,14 @@ async def _run_when_closed(cleanup: Callable[[], Awaitable[None]]) -> AsyncGener
         yield
     finally:
         await cleanup()
+
+
+class _Closable(Protocol):
+    async def aclose(self) -> None: ...
+
+
+async def close_all(resources: Iterable[_Closable]) -> None:
+    """Close all resources, the last one first, although closing another one raises or is cancelled."""
+    async with AsyncExitStack() as stack:
+        for each in resources:
+            stack.push_async_callback(each.aclose)

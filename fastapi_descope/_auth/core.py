@@ -3,9 +3,10 @@
 import asyncio
 import copy
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields
 
+from .._concurrency import close_all
 from .._refresh.coordinator import RefreshCoordinator
 from .._refresh.store import RefreshStore
 from .._revocation.revocations import Revocations
@@ -87,7 +88,7 @@ class Core:
 
         An exception, such as one of the app's own store or transport, is raised after everything is closed.
         """
-        async with AsyncExitStack() as stack:
-            for each in (self.store, self.revocations, self.api, self.verifier):  # the last one first
-                stack.push_async_callback(each.aclose)
+        try:
             await self.drain(self.drain_seconds)
+        finally:
+            await close_all((self.store, self.revocations, self.api, self.verifier))

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
 from importlib import metadata
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import SecretStr
 
+from .._concurrency import close_all
 from .._config.setting_types import BEARER_PART, PROJECT_ID
 from .._telemetry.recorder import Recorder
 from .._tokens.claims import looks_like_jwt
@@ -286,9 +286,7 @@ class DescopeApi:
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop. The next call opens new ones."""
-        async with AsyncExitStack() as stack:
-            for each in (self._sessions, self._logins, self._access_keys):
-                stack.push_async_callback(each.aclose)
+        await close_all((self._sessions, self._logins, self._access_keys))
 
     async def _post(
         self,

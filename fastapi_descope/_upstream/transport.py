@@ -9,8 +9,7 @@ from the environment and decompresses bodies; a transport does not.
 
 import asyncio
 import ssl
-from collections.abc import Callable, Collection, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from http import HTTPStatus
 from typing import cast
@@ -19,7 +18,7 @@ from urllib.parse import urlsplit
 import httpx
 from opentelemetry import context
 
-from .._concurrency import LoopFinalizer
+from .._concurrency import LoopFinalizer, close_all
 from .._telemetry.instruments import CALL
 from .._telemetry.recorder import Recorder
 from ..errors import UpstreamUnavailable
@@ -172,7 +171,7 @@ class _Pool:
         self._factory = factory
         self._free = [factory() for _ in range(connections)]
         self._transports = set(self._free)
-        self._finalizer = LoopFinalizer(partial(_close_all, self._transports))
+        self._finalizer = LoopFinalizer(partial(close_all, self._transports))
         self._slots = asyncio.Semaphore(connections)
         self._max_calls = connections + max_waiting
         self._calls = 0
@@ -258,12 +257,6 @@ def _single_connection_factory() -> Callable[[], Transport]:
 def _ssl_context() -> ssl.SSLContext:
     """Return the one context of the process: its CA certificates take 20 ms to load."""
     return httpx.create_ssl_context(trust_env=False)
-
-
-async def _close_all(transports: Collection[Transport]) -> None:
-    async with AsyncExitStack() as stack:
-        for transport in transports:
-            stack.push_async_callback(transport.aclose)
 
 
 async def _send(transport: Transport, request: httpx.Request, max_bytes: int) -> ApiResponse:
