@@ -198,9 +198,11 @@ async def test_lifespan_accepts_an_app_of_any_kind() -> None:
             pass
 
 
-async def test_shutdown_waits_for_refreshes_in_flight() -> None:
-    """A rotated refresh token is stored before the process exits."""
-    emulator, app, store = Emulator(), FastAPI(), MemoryRefreshStore(time.monotonic)
+async def _held_refresh(
+    emulator: Emulator, store: MemoryRefreshStore
+) -> tuple[Descope, str, asyncio.Future[httpx.Response]]:
+    """Send a request whose refresh the emulator holds. Return its ``Descope``, refresh token and response."""
+    app = FastAPI()
     descope = Descope(
         app,
         settings=_settings(emulator),
@@ -209,12 +211,17 @@ async def test_shutdown_waits_for_refreshes_in_flight() -> None:
         refresh_store=store,
     )
     add_routes(app)
-    pair = emulator.issue("ada@acme.example", session_seconds=-60)
+    refresh_jwt = emulator.issue("ada@acme.example", session_seconds=-60).refresh_jwt
     emulator.faults.add("refresh", hold=True)
-    asking = asyncio.ensure_future(
-        _browser(app, emulator).get("/session-of", cookie=f"DSR={pair.refresh_jwt}")
-    )
+    asking = asyncio.ensure_future(_browser(app, emulator).get("/session-of", cookie=f"DSR={refresh_jwt}"))
     await emulator.faults.wait_until_held()
+    return descope, refresh_jwt, asking
+
+
+async def test_shutdown_waits_for_refreshes_in_flight() -> None:
+    """A rotated refresh token is stored before the process exits."""
+    emulator, store = Emulator(), MemoryRefreshStore(time.monotonic)
+    descope, refresh_jwt, asking = await _held_refresh(emulator, store)
 
     closing = asyncio.ensure_future(descope.aclose())
     await asyncio.sleep(0)
@@ -222,7 +229,7 @@ async def test_shutdown_waits_for_refreshes_in_flight() -> None:
     await closing
 
     assert (await asking).status_code == 200
-    assert await store.get(pair.refresh_jwt) is not None
+    assert await store.get(refresh_jwt) is not None
 
 
 async def test_shutdown_that_is_cancelled_closes_everything() -> None:
@@ -234,21 +241,8 @@ async def test_shutdown_that_is_cancelled_closes_everything() -> None:
         async def aclose(self) -> None:
             self.is_closed = True
 
-    emulator, app, store = Emulator(), FastAPI(), Store(time.monotonic)
-    descope = Descope(
-        app,
-        settings=_settings(emulator),
-        clock=emulator.clock,
-        transport=httpx.ASGITransport(emulator),
-        refresh_store=store,
-    )
-    add_routes(app)
-    pair = emulator.issue("ada@acme.example", session_seconds=-60)
-    emulator.faults.add("refresh", hold=True)
-    asking = asyncio.ensure_future(
-        _browser(app, emulator).get("/session-of", cookie=f"DSR={pair.refresh_jwt}")
-    )
-    await emulator.faults.wait_until_held()
+    emulator, store = Emulator(), Store(time.monotonic)
+    descope, _, asking = await _held_refresh(emulator, store)
 
     closing = asyncio.ensure_future(descope.aclose())
     await run_ready()
