@@ -173,7 +173,7 @@ class RedisRevocationLog:
         while True:
             is_behind = await self._write_page(missing)
             block = None if is_behind else int(_READ_SECONDS * 1000)
-            # What is read now, another process has written.
+            # Another process has written the entries that are read now.
             missing.difference_update(await self._read(streams, positions, block=block))
 
     async def _write_page(self, missing: set[Revocation]) -> bool:

@@ -22,8 +22,8 @@ __all__ = ["TokenCache", "TokenVerifier"]
 _VERIFICATIONS_PER_ITERATION = 32
 """One takes about a tenth of a millisecond, and the request that it belongs to several times that.
 
-With fewer, more requests wait. Each has sixty objects by then, which start the garbage collector: with 8,
-sixteen connections lose a seventh of their throughput to it, and wait for up to 60 ms.
+A smaller number makes more requests wait, each with about sixty objects, and the objects start the garbage
+collector: at 8, it takes a seventh of the CPU time of sixteen connections and stops them for up to 60 ms.
 """
 
 _SESSION_ONLY = (TokenKind.SESSION,)

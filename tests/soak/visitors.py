@@ -39,7 +39,7 @@ _RETURN_SECONDS = 60.0
 
 
 class Violation(Enum):
-    """What must not happen. The values are the texts of the report."""
+    """A failure that no fault excuses. The values are the texts of the report."""
 
     LOGGED_OUT = "users wrongly logged out"
     FOREIGN = "foreign identities"
@@ -50,7 +50,7 @@ class Violation(Enum):
 
 @dataclass(slots=True)
 class Tally:
-    """What happened so far.
+    """Counts of the events so far.
 
     Attributes:
         requests: requests, without WebSockets.
