@@ -89,6 +89,12 @@ class Fieldnotes:
         page.get_by_role("button", name=user).click()
         page.wait_for_url(self.url + "/reports")
 
+    def make_admin(self, page: Page, name: str) -> None:
+        """Give a member the role on the open page of the members, and wait until it is shown again."""
+        page.get_by_label(f"Role of {name}").select_option("admin")
+        with page.expect_event("load"):
+            page.get_by_role("button", name=f"Change the role of {name}").click()
+
     def expire_everything(self) -> None:
         """Let session and refresh token expire."""
         self.emulator.clock.advance(60 * 86_400)

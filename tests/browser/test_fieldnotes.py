@@ -335,10 +335,8 @@ def test_admin_changes_the_role_of_a_member(context: BrowserContext, fieldnotes:
     page = context.new_page()
     fieldnotes.sign_in(page, "/members")
     page.on("dialog", lambda dialog: dialog.accept())
-    role = page.get_by_label("Role of Grace Hopper")
 
-    role.select_option("admin")
-    page.get_by_role("button", name="Change the role of Grace Hopper").click()
+    fieldnotes.make_admin(page, "Grace Hopper")
     expect(page.get_by_label("Role of Grace Hopper")).to_have_value("admin")
     page.get_by_role("button", name="Remove Grace Hopper").click()
 
