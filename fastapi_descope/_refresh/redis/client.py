@@ -25,6 +25,9 @@ _MAX_CONCURRENT = 16
 _MIGRATION_SECONDS = 0.05
 """Seconds between two attempts at a slot that is being moved."""
 
+_LATE_SECONDS = 0.1
+"""Seconds by which a timeout is late if the process was blocked meanwhile."""
+
 _CANCEL_SECONDS = 0.1
 """Seconds until a task is cancelled again that has not ended."""
 
@@ -58,7 +61,8 @@ class ResilientRedis:
 
     A dead connection is no failure of Redis. A command whose connection fails is sent once more over a new
     one (RD-07), and a client that reconnects finds the server that a failover has promoted. So every script
-    is idempotent, and its keys are in one slot.
+    is idempotent, and its keys are in one slot. A timeout that was due while this process was
+    blocked is no failure either: the reply may have arrived in time (RD-09).
 
     Each event loop has its own connections and breakers, which begin with its first command.
     """
@@ -219,7 +223,19 @@ class _Connections:
     async def execute(
         self, script: Script, keys: Sequence[str], arguments: Sequence[bytes | str | int] = ()
     ) -> _Reply:
-        """Run a script. Its text is always sent, so that a server without it costs no round trip."""
+        """Run a script, and once more if the process was blocked when the timeout was due.
+
+        Its text is always sent, so that a server without it costs no round trip.
+        """
+        due = self.loop.time() + self._timeout
+        reply = await self._execute_once(script, keys, arguments)
+        if isinstance(reply, _Failure) and self.loop.time() > due + _LATE_SECONDS and not self.is_closed:
+            return await self._execute_once(script, keys, arguments)
+        return reply
+
+    async def _execute_once(
+        self, script: Script, keys: Sequence[str], arguments: Sequence[bytes | str | int]
+    ) -> _Reply:
         running = asyncio.timeout(self._timeout)
         try:
             async with running:

@@ -1,4 +1,4 @@
-"""A Redis that is down, hangs, rejects commands or sends invalid replies (RD-01, RD-02, fault F7)."""
+"""A Redis that is down, hangs, rejects commands or sends invalid replies (RD-01, RD-02, RD-09, fault F7)."""
 
 import asyncio
 import contextlib
@@ -74,6 +74,16 @@ async def test_rd02_hanging_redis_costs_two_timeouts(fleet: Fleet, redis_victim:
     assert fleet.events == [StoreDegraded("TimeoutError")]
 
 
+async def test_rd02_hanging_cluster_costs_two_timeouts() -> None:
+    """However many nodes the URL names, and however often redis-py would try each of them."""
+    async with contextlib.AsyncExitStack() as stack:
+        nodes = [await stack.enter_async_context(replying(b"")) for _ in range(3)]
+        url = "redis+cluster://" + ",".join(url.removeprefix("redis://") for url, _ in nodes)
+        fleet = await stack.enter_async_context(Fleet(url, timeout=0.25, probe_delay=60.0))
+        assert await fleet.store().get(TOKEN) is None
+        assert fleet.events == [StoreDegraded("TimeoutError")]
+
+
 async def test_rf03_many_concurrent_commands_are_no_outage(fleet: Fleet, redis_victim: RedisServer) -> None:
     """Each reply is fast. The last command waits in the queue for longer than the timeout, and succeeds."""
     async with RedisProxy(redis_victim.port) as proxy:
@@ -82,6 +92,20 @@ async def test_rf03_many_concurrent_commands_are_no_outage(fleet: Fleet, redis_v
         acquired = await asyncio.gather(*(store.acquire(f"token-{number}") for number in range(200)))
         await store.aclose()
     assert all(isinstance(each, Lease) for each in acquired)
+    assert fleet.events == []
+
+
+async def test_rd09_blocked_process_is_no_outage(fleet: Fleet, redis_victim: RedisServer) -> None:
+    """Synchronous code holds the event loop while a reply arrives, for longer than both attempts may take."""
+    async with CountingProxy(redis_victim.port) as proxy:
+        await fleet.store().force_set(TOKEN, FIRST, 60)
+        store = fleet.store(url=proxy.url)
+        await store.get("another-token")
+        reading = asyncio.create_task(store.get(TOKEN))
+        await proxy.until(proxy.round_trips + 1)
+        redis_victim.command("BLPOP", "nothing", "0.7")  # returns after 0.7 seconds
+        assert await reading == FIRST
+        await store.aclose()
     assert fleet.events == []
 
 
