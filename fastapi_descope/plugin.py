@@ -171,8 +171,7 @@ class Descope(HookDecorators):
         """Add the router, the middleware and the OpenAPI security schemes to an app.
 
         Middleware that the app adds later wraps ours and does not see sessions. Middleware that it has added
-        before is wrapped by ours, and sees our errors as responses. A mounted app with a handler for every
-        ``Exception`` responds to our errors itself, unless it responds with 500.
+        before is wrapped by ours, and sees our errors as responses. So does the middleware of mounted apps.
 
         Args:
             app: The app.
@@ -200,9 +199,7 @@ class Descope(HookDecorators):
             app.include_router(self.resource_router)
         app.add_middleware(DescopeMiddleware, descope=self, protect=protect, public_paths=public_paths)
         # The innermost middleware: middleware that is added later goes to the other end.
-        app.user_middleware.append(
-            Middleware(ErrorMiddleware, error_responses=self.middleware_parts.error_responses)
-        )
+        app.user_middleware.append(Middleware(ErrorMiddleware, parts=self.middleware_parts))
         self.add_openapi_security(app)
 
     def __call__(self, *_connection: Annotated[object, Unreadable(_NOT_CALLABLE)]) -> NoReturn:

@@ -1,13 +1,16 @@
 """The ASGI middleware: authentication, error responses and cookies of each request."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
-from typing import Protocol
+from typing import Protocol, cast
 
+from fastapi.routing import iter_route_contexts
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.responses import Response
+from starlette.routing import Host, Mount, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .._concurrency import Pacer
@@ -210,11 +213,19 @@ class ErrorMiddleware:
     So the app's own middleware sees responses and no exceptions. Otherwise middleware that handles every
     exception would turn each 401 into a 500. ``DescopeMiddleware`` skips it if there is no middleware in
     between.
+
+    A mounted app has middleware and exception handlers of its own, so it gets an ``ErrorMiddleware`` too,
+    when the outer app builds its middleware: before the first request. An app that has served requests
+    already stays as it is.
     """
 
-    def __init__(self, app: ASGIApp, *, error_responses: ErrorResponses) -> None:
+    def __init__(self, app: ASGIApp, *, parts: MiddlewareParts) -> None:
         self.app = app
-        self._error_responses = error_responses
+        self._parts = parts
+        for mounted in _mounted_apps(innermost(app)):
+            classes = [cast("object", layer.cls) for layer in mounted.user_middleware]
+            if mounted.middleware_stack is None and ErrorMiddleware not in classes:
+                mounted.user_middleware.append(Middleware(ErrorMiddleware, parts=parts))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
@@ -226,10 +237,25 @@ class ErrorMiddleware:
             await self.app(scope, receive, response.send)
             await response.flush()
         except DescopeError as error:
-            await _send_error(self._error_responses, error, request_auth(scope), response, receive)
+            auth: object = scope.get(KEY)
+            if not isinstance(auth, RequestAuth) or auth.parts is not self._parts.request_auth:
+                await response.flush()
+                raise  # the request has come through another app, in which this one is mounted too
+            await _send_error(self._parts.error_responses, error, auth, response, receive)
         except Exception:
             await response.flush()
             raise
+
+
+def _mounted_apps(app: Starlette | Router | None) -> Iterator[Starlette]:
+    """Yield the apps that are mounted in an app or in its routers, without those that are mounted in them."""
+    for route in iter_route_contexts([] if app is None else app.routes):  # FastAPI keeps a tree of routers
+        is_mount = isinstance(route.original_route, (Host, Mount))
+        inner = innermost(getattr(route, "app", None)) if is_mount else None
+        if isinstance(inner, Starlette):
+            yield inner
+        else:
+            yield from _mounted_apps(inner)
 
 
 async def _send_error(

@@ -1,20 +1,30 @@
-"""Middleware of the app that ours wraps: it sees our errors as responses, not as exceptions."""
+"""Middleware of an app and of mounted apps: it sees our errors as responses, not as exceptions."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import httpx
 import pytest
-from fastapi import FastAPI, WebSocket
+from fastapi import APIRouter, FastAPI, WebSocket
+from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.base import RequestResponseEndpoint
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fastapi_descope import CurrentUser, DescopeMiddleware, Forbidden, MissingRoles, NotAuthenticated
+from fastapi_descope import (
+    CurrentUser,
+    DescopeMiddleware,
+    Forbidden,
+    MissingRoles,
+    NotAuthenticated,
+    get_auth_session,
+)
 from fastapi_descope._web.auth_scope import request_auth
 from fastapi_descope.session import AuthSession, RefreshToken, TokenPair, User
-from tests.helpers.app_harness import AppHarness, Browser, EnvFactory, add_routes
+from tests.helpers.app_harness import AppHarness, Browser, EnvFactory, add_routes, no_routes
 from tests.helpers.websocket_client import WebSocketClient
 
 pytestmark = pytest.mark.anyio
@@ -144,6 +154,115 @@ async def test_other_exceptions_reach_the_apps_middleware(make_env: EnvFactory, 
     response = await _lenient(env).get(path)
 
     assert (response.status_code, response.text) == (500, text)
+
+
+def _catching() -> FastAPI:
+    """Return an app to mount, whose own middleware and handler turn every exception into a response."""
+    app = _mounted()
+    app.add_middleware(_CatchAll)
+
+    @app.exception_handler(Exception)
+    async def handler(request: Request, error: Exception) -> PlainTextResponse:
+        return PlainTextResponse("theirs", 418)
+
+    return app
+
+
+def _included(inner: FastAPI) -> APIRouter:
+    router = APIRouter()
+    router.mount("/in", inner)
+    return router
+
+
+_MOUNTS: dict[str, Callable[[FastAPI, FastAPI], None]] = {
+    "app": lambda app, inner: app.mount("/sub", inner),
+    "app in ASGI middleware": lambda app, inner: app.mount("/sub", GZipMiddleware(inner)),
+    "app in a list of routes": lambda app, inner: app.router.routes.append(
+        Mount("/sub", routes=[Mount("/list", inner)])
+    ),
+    "app in a mounted app": lambda app, inner: app.mount("/sub", Starlette(routes=[Mount("/deep", inner)])),
+    "app in a router": lambda app, inner: app.include_router(_included(inner), prefix="/sub"),
+    "app at a host": lambda app, inner: app.host("127.0.0.1", inner),
+}
+
+_PATHS = {
+    "app in a list of routes": "/sub/list/me",
+    "app in a mounted app": "/sub/deep/me",
+    "app in a router": "/sub/in/me",
+    "app at a host": "/other",
+}
+
+
+@pytest.mark.parametrize("kind", _MOUNTS)
+async def test_middleware_of_a_mounted_app_sees_our_errors_as_responses(
+    make_env: EnvFactory, kind: str
+) -> None:
+    """Its catch-all middleware and its handler for every exception turn no 401 into another response."""
+    env, inner = make_env(routes=no_routes), _catching()
+
+    @inner.get("/other")
+    async def other(user: CurrentUser) -> str:
+        return user.id
+
+    _MOUNTS[kind](env.app, inner)
+    path = _PATHS.get(kind, "/sub/me")
+
+    script, person = await env.browser().get(path), await env.browser().visit(path)
+
+    assert (script.status_code, script.json()["code"]) == (401, "not_authenticated")
+    assert (person.status_code, person.headers["location"].partition("?")[0]) == (303, "/login/sso")
+    assert (await (await env.signed_in_browser()).get(path)).status_code == 200
+
+
+async def test_other_exceptions_reach_the_middleware_of_a_mounted_app(make_env: EnvFactory) -> None:
+    """It sees what it would see without the plugin."""
+    env = make_env(routes=no_routes)
+    env.app.mount("/sub", _catching())
+
+    response = await env.browser().get("/sub/broken")
+
+    assert (response.status_code, response.json()) == (500, {"crash": "RuntimeError"})
+
+
+async def test_error_of_a_mounted_apps_middleware_gets_our_response(make_env: EnvFactory) -> None:
+    """It is raised outside the routes of the mounted app, whose 500 for it no client sees."""
+    env, inner = make_env(routes=no_routes), _mounted()
+
+    @inner.middleware("http")
+    async def require(request: Request, call_next: RequestResponseEndpoint) -> Response:
+        if await get_auth_session(request) is None:
+            raise NotAuthenticated
+        return await call_next(request)
+
+    env.app.mount("/sub", inner)
+
+    response = await env.browser().get("/sub/answers-500")
+
+    assert (response.status_code, response.json()["code"]) == (401, "not_authenticated")
+
+
+async def test_app_that_is_mounted_in_two_apps_gets_the_response_of_each(make_env: EnvFactory) -> None:
+    """Each has a ``Descope`` of its own: only the first could add its middleware to the mounted app."""
+    inner = _mounted()
+    first, second = make_env(routes=no_routes), make_env(app=FastAPI(), routes=no_routes, prefix="/auth")
+    for env in (first, second):
+        env.app.mount("/sub", inner)
+
+    responses = [await env.browser().visit("/sub/me") for env in (first, second)]
+
+    paths = [response.headers["location"].partition("?")[0] for response in responses]
+    assert paths == ["/login/sso", "/auth/login/sso"]
+
+
+async def test_mounted_app_that_has_served_requests_stays_as_it_is(make_env: EnvFactory) -> None:
+    """Its middleware is built already."""
+    env, inner = make_env(routes=no_routes), _mounted()
+    assert (await Browser(httpx.AsyncClient(transport=httpx.ASGITransport(inner))).get("/docs")).is_success
+    env.app.mount("/sub", inner)
+
+    response = await env.browser().get("/sub/me")
+
+    assert (response.status_code, inner.user_middleware) == (401, [])
 
 
 async def test_error_response_clears_the_cookies_of_an_ended_session(make_env: EnvFactory) -> None:
