@@ -5,7 +5,7 @@ that protects by default. Checks in the code of a handler are not found.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
 
@@ -45,6 +45,7 @@ _DESCRIPTIONS: Sequence[tuple[object, str]] = (
     (current_tenant, "a tenant"),
 )
 _ANY = ("ANY",)
+_ANY_FILE = "/{path:path}"  # not "/*": a list of public paths with "/*" would allow every route
 _SEGMENT_CONVERTORS = (StringConvertor, IntegerConvertor, FloatConvertor, UUIDConvertor)
 _OPTIONAL = (optional_session, optional_tenant, optional_user)
 
@@ -53,7 +54,7 @@ _OPTIONAL = (optional_session, optional_tenant, optional_user)
 class RouteRow:
     """One route of an app.
 
-    ``methods`` is ``WS`` for a WebSocket. It is ``ANY`` if the methods are unknown, as for a mounted app that
+    ``methods`` is ``WS`` for a WebSocket. The path of a folder of ``app.frontend`` ends in ``/{path:path}``. It is ``ANY`` if the methods are unknown, as for a mounted app that
     lists no routes; the path of such an app ends in ``/*``. ``requires`` describes the requirements, such as
     ``roles admin``. ``is_optional`` marks routes that use a session if there is one. ``is_own`` marks the
     routes of the plugin, which enforce their own rules. ``is_marked`` marks endpoints with ``@public``, and
@@ -175,7 +176,7 @@ def _is_listed(path: str, listed: Iterable[str]) -> bool:
 
 
 def _protected_rows(app: Starlette) -> tuple[RouteRow, ...]:
-    rows, protection = tuple(_rows(app.routes, "")), _ProtectByDefault(app)
+    rows, protection = (*_rows(app.routes, ""), *_frontend_rows(app.router)), _ProtectByDefault(app)
     return tuple(protection.apply(row, rows[:index]) for index, row in enumerate(rows))
 
 
@@ -184,14 +185,26 @@ def _rows(routes: Sequence[BaseRoute], prefix: str) -> Iterator[RouteRow]:
         path = prefix + (getattr(route, "path", None) or "")
         mounted = getattr(route, "routes", None)
         inner: object = getattr(route, "app", None)
-        if mounted and isinstance(inner, Starlette):
-            yield from (replace(row, path=path + row.path) for row in _protected_rows(inner))
+        inner_rows = _protected_rows(inner) if isinstance(inner, Starlette) else ()
+        if inner_rows:
+            yield from (replace(row, path=path + row.path) for row in inner_rows)
         elif mounted:
             yield from _rows(mounted, path)
         elif mounted is not None:
             yield RouteRow(f"{path}/*", _ANY, _guard(inner))
         else:
             yield _row(route, path)
+
+
+def _frontend_rows(router: object) -> Iterator[RouteRow]:
+    """Yield a row for each folder of ``app.frontend``. FastAPI keeps them apart, after all other routes."""
+    groups: Callable[[], Iterable[object]] = getattr(router, "_iter_low_priority_routes", tuple)
+    for group in groups():
+        prefix: str = getattr(group, "frontend_prefix", "")
+        folders: Iterable[BaseRoute] = getattr(getattr(group, "original_route", group), "routes", ())
+        for folder in folders:
+            path: str = prefix + getattr(folder, "path", "")
+            yield replace(_row(group, path.rstrip("/") + _ANY_FILE), methods=("GET",))
 
 
 def _row(route: object, path: str) -> RouteRow:

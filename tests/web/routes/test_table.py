@@ -1,6 +1,8 @@
 """The table of routes: each kind of route and each kind of requirement."""
 
+from collections.abc import Sequence
 from dataclasses import fields, replace
+from pathlib import Path
 
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, WebSocket
@@ -181,6 +183,44 @@ def test_mounted_apps_are_listed() -> None:
         RouteRow("/static/*", ("ANY",)),
         RouteRow("/group/x", ("GET",)),
     )
+
+
+def frontend_app(folder: Path, *, protect: bool = False, public_paths: Sequence[str] = ()) -> FastAPI:
+    """An app with a public front end, one behind a role in a router, and one in a mounted app."""
+    app, inside, router = bare_app(), bare_app(), APIRouter(dependencies=[Depends(require_roles("admin"))])
+    settings = DescopeSettings(project_id=PROJECT)
+    Descope(app, settings=settings, protect=protect, public_paths=public_paths)
+    app.get("/health")(nothing)
+    router.frontend("/", directory=folder)
+    app.include_router(router, prefix="/admin")
+    inside.frontend("/ui", directory=folder)
+    app.mount("/sub", inside)
+    app.frontend("/", directory=folder)
+    return app
+
+
+def test_front_ends_are_listed(tmp_path: Path) -> None:
+    """The files that ``app.frontend`` serves need what its router requires, and are public otherwise."""
+    app = frontend_app(tmp_path)
+
+    assert {path: words for path, words in access(app).items() if words != "(fastapi_descope)"} == {
+        "/health": "public",
+        "/sub/ui/{path:path}": "public",
+        "/admin/{path:path}": "roles admin",
+        "/{path:path}": "public",
+    }
+    assert RouteTable(app).unprotected(["/health", "/sub/*", "/{path:path}"]) == ()
+    assert [row.path for row in RouteTable(app).unprotected(["/{path:path}", "/sub/*"])] == ["/health"]
+
+
+@pytest.mark.parametrize(
+    ("path", "words"), [("/health", "signed in"), ("/nowhere", "public"), ("/assets/*", "public")]
+)
+def test_protect_covers_front_ends(tmp_path: Path, path: str, words: str) -> None:
+    """A public path that no other route handles is a path of the front end at the root."""
+    found = access(frontend_app(tmp_path, protect=True, public_paths=[path]))
+
+    assert (found["/{path:path}"], found["/admin/{path:path}"]) == (words, "roles admin")
 
 
 def test_plugin_routes_are_marked() -> None:
