@@ -1,4 +1,4 @@
-"""The workflows and the hooks: pinned actions, minimal permissions, and the tools of scripts/check."""
+"""The workflows and the hooks: pinned actions, few permissions (SC-05), and the tools of scripts/check."""
 
 import re
 import subprocess

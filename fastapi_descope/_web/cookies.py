@@ -39,7 +39,10 @@ _SHARED_CACHE_HEADERS = ("expires", "surrogate-control", "cdn-cache-control")
 _CACHE_HEADERS = frozenset({b"cache-control", b"vary"})
 
 _CLEAR_PREFETCHED = (b"clear-site-data", b'"prefetchCache", "prerenderCache"')
-"""Chromium shows a prefetched page after a logout, in spite of ``no-store`` and ``Vary`` (CA-06)."""
+"""Chromium shows a prefetched page after a logout, in spite of ``no-store`` and ``Vary`` (CA-06).
+
+Other directives would delete the data of every app on the host (LO-05).
+"""
 
 _VARY = (b"vary", b"Cookie, Authorization")
 

@@ -68,8 +68,10 @@ async def test_ca06_prefetch_with_a_known_answer_is_served(make_env: EnvFactory)
 
 
 @pytest.mark.parametrize("path", ["/logout", "/logout/all"])
-async def test_ca06_logout_discards_prefetched_pages(make_env: EnvFactory, path: str) -> None:
-    """They show the user who was signed in."""
+async def test_ca06_lo05_logout_discards_prefetched_pages_and_nothing_else(
+    make_env: EnvFactory, path: str
+) -> None:
+    """They show the user who was signed in. Data of other apps on the host stay (LO-05)."""
     browser = await make_env().signed_in_browser()
 
     assert (await browser.post(path)).headers["clear-site-data"] == CLEARED
