@@ -6,6 +6,7 @@ import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from textwrap import dedent
 from typing import Any
 
 from _pytest.fixtures import FixtureFunctionDefinition
@@ -113,6 +114,12 @@ def _errors() -> str:
     return _table(("code", "status", "title", "class"), rows)
 
 
+def _error_tree() -> str:
+    """Return the tree in the docstring of the module: the paragraph that is indented."""
+    paragraphs = (inspect.getdoc(errors) or "").split("\n\n")
+    return next(f"```text\n{dedent(each)}\n```" for each in paragraphs if each.startswith("    "))
+
+
 def _fixtures() -> str:
     found = [
         (name, value)
@@ -126,7 +133,7 @@ def _fixtures() -> str:
 def _routes() -> str:
     settings = DescopeSettings(
         project_id="P" + "a" * 27,
-        login_methods=["sso", "notp"],
+        login_methods=["sso", "magiclink", "notp", "flow", "oauth:PROVIDER"],
         resource="https://api.example.com",
         webhook_secret=SecretStr("a" * 16),
     )
@@ -200,6 +207,7 @@ GENERATED: Mapping[str, Callable[[], str]] = {
     "settings": _settings,
     "events": _events,
     "errors": _errors,
+    "error_tree": _error_tree,
     "fixtures": _fixtures,
     "page_texts": _page_texts,
     "routes": _routes,

@@ -96,19 +96,34 @@ def test_names_in_prometheus_are_those_of_the_exporter() -> None:
 
 def test_attributes_with_fixed_values_list_all_of_them() -> None:
     """Each value that the type of an event allows."""
-    method, source = (
-        typing.get_args(typing.get_type_hints(kind)[name])
-        for kind, name in ((events.SignedIn, "method"), (events.TokenRejected, "source"))
-    )
-    reasons = typing.get_args(typing.get_type_hints(events.RedirectRejected)["reason"])
-    assert _values("`method`") == ", ".join(f"`{each}`" for each in method)
-    assert _values("`source` of a rejected token") == ", ".join(f"`{each}`" for each in source)
-    assert sorted(_values("`reason` of `redirect_rejected`").split(", ")) == sorted(
-        f"`{each}`" for each in reasons
-    )
+    for row, kind, name in (
+        ("`method`", events.SignedIn, "method"),
+        ("`source` of a rejected token", events.TokenRejected, "source"),
+        ("`source` of `user_revoked`", events.UserRevoked, "source"),
+        ("`reason` of `access_keys_limited`", events.AccessKeysLimited, "reason"),
+        ("`reason` of `redirect_rejected`", events.RedirectRejected, "reason"),
+        ("`reason` of `webhook_refused`", events.WebhookRefused, "reason"),
+    ):
+        values = typing.get_args(typing.get_type_hints(kind)[name])
+        assert _values(row) == ", ".join(f"`{each}`" for each in values)
     assert _values("`reason` of `token_rejected` and `upstream_token_rejected`") == ", ".join(
         f"`{each}`" for each in TokenReason
     )
+
+
+def test_each_label_of_an_event_has_a_row_with_its_values() -> None:
+    """A row names the label alone, or with the events that it is about."""
+    rows = re.findall(r"^\| (`.*?) \| .* \|$", PAGE.split("\n## Events\n")[1], re.MULTILINE)
+    missing = {
+        (kind.name, name)
+        for kind, mapping in MAPPINGS.items()
+        for name in mapping.labels
+        if not any(
+            f"`{name}`" in row.partition(" of ")[0] and (" of " not in row or f"`{kind.name}`" in row)
+            for row in rows
+        )
+    }
+    assert missing == {("token_rejected", "source")}  # "of a rejected token"
 
 
 def test_attributes_of_an_operation_have_their_values_on_the_page() -> None:

@@ -16,6 +16,7 @@ from docs_site.generated import error_codes, event_records, setting_meanings
 from docs_site.navigation import SECTIONS
 from fastapi_descope import DescopeSettings, events
 from fastapi_descope._cli.main import app as command_line
+from fastapi_descope._web.app_location import FIXED_ROUTES, social_route
 
 ROOT = Path(__file__).parents[2]
 SITE = ROOT / ".docs" / "site"
@@ -91,6 +92,15 @@ def test_every_setting_has_a_row_and_a_meaning(site: Path) -> None:
 
     assert set(DescopeSettings.model_fields) - set(setting_meanings()) == set()
     assert _missing({f"DESCOPE_{name.upper()}" for name in DescopeSettings.model_fields}, page) == set()
+
+
+def test_every_route_is_in_the_reference(site: Path) -> None:
+    """Also those that exist with a setting only."""
+    headings = set(re.findall(r"<h2[^>]*>((?:GET|POST) [^<]+)", _page(site, "reference/routes")))
+    routes = {f"{route.method} {route.path}" for route in [*FIXED_ROUTES, social_route("PROVIDER")]}
+
+    assert routes - headings == set()
+    assert "POST /descope/events" in headings
 
 
 def test_every_event_has_a_row_with_its_stable_name(site: Path) -> None:
