@@ -1,4 +1,4 @@
-"""The limits on attempts with access keys that Descope refuses."""
+"""The limits on access keys that Descope refuses, and on links by e-mail."""
 
 import math
 from collections.abc import Callable

@@ -1,6 +1,7 @@
 """ARCHITECTURE.md lists the modules of the package as they are."""
 
 import re
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -30,3 +31,15 @@ def test_the_listing_names_every_module_once() -> None:
     expected = [path for path in modules if not path.endswith("__init__.py") and "emulator/" not in path]
 
     assert sorted(_listed()) == sorted(expected)
+
+
+def test_the_stack_is_the_order_that_the_build_enforces() -> None:
+    """Each line of the diagram that begins with a name is a level of the contract of the package."""
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    levels = [re.split(r"  +", line)[0] for line in text.split("```")[1].splitlines() if line[:1].strip()]
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
+    (layers,) = (
+        each["layers"] for each in contracts["contracts"] if each.get("containers") == ["fastapi_descope"]
+    )
+
+    assert levels == layers
