@@ -257,7 +257,7 @@ class ConflictingCookies(NotAuthenticated):
 
 
 class SessionEnded(NotAuthenticated):
-    """The session is over: Descope ended it, or its refresh token has expired. Its cookies are cleared."""
+    """The session is over: it was ended or revoked, or its refresh token has expired. Cookies are cleared."""
 
     code = "session_ended"
     title = "The session has ended"

@@ -163,7 +163,8 @@ class DescopeSettings(EnvSettings):
         description="a path of this app without a query, such as /welcome, that needs no session",
     )
     """The app's own login page, to which users without a session are redirected, with ``return_to``. By
-    default it is ``/login/sso``, or ``/login`` if there are several ways to sign in."""
+    default it is ``/login``, which offers the ways to sign in, or ``/login/sso`` if ``sso`` is the only one
+    besides ``flow``."""
     # SI-01, NP-09: an app has to want each way in.
     login_methods: LoginMethods = Field(
         default=("sso",),
@@ -176,7 +177,7 @@ class DescopeSettings(EnvSettings):
     # SI-04
     sign_up: bool = Field(default=False, description="true or false")
     """Whether a social login or a link by e-mail creates the user if the project has none. Single sign-on
-    follows the tenant's configuration instead."""
+    follows the configuration of the tenant instead."""
     # AK-01: each unknown key costs a call to Descope, which an app has to want.
     access_keys: bool = Field(default=False, description="true or false")
     """Accepts access keys as bearers, for ``Machine``. An unknown key costs one call to Descope."""
@@ -197,7 +198,8 @@ class DescopeSettings(EnvSettings):
     refresh_ahead: Whole = Field(default=60, ge=0, le=3600, description="whole seconds, 0 to 3600")
     """How many seconds before its expiry a session is refreshed."""
     refresh_grace: Whole = Field(default=30, ge=0, le=300, description="whole seconds, 0 to 300")
-    """How many seconds a spent refresh token still leads to its successor."""
+    """How many seconds a spent refresh token still leads to its successor, once a browser has presented the
+    successor. Until then it does so for at most ten minutes."""
     # RV-02: a refresh token that was revoked must not work again.
     revocation_ttl: Whole = Field(
         default=2_592_000, ge=3_600, le=31_536_000, description="whole seconds, 3600 to 31536000 (a year)"
@@ -217,13 +219,13 @@ class DescopeSettings(EnvSettings):
     token_cache_size: Whole = Field(
         default=4096, ge=0, le=100_000, description="a number of tokens, 0 (off) to 100000"
     )
-    """The number of cached verified tokens. 0 turns the cache off."""
+    """How many verified session tokens a process caches, and how many refresh tokens. 0 turns it off."""
     redis_url: RedisUrl = Field(
         default=None,
         validate_default=True,
         description="a redis:// or rediss:// URL, also with +sentinel or +cluster, or unix://",
     )
-    """The Redis through which processes share refreshes. Needs the extra ``redis``.
+    """The Redis through which processes share refreshes and revocations. Needs the extra ``redis``.
 
     ``redis+sentinel://host1,host2,host3/service/0`` leads to Sentinels, ``redis+cluster://host1,host2`` to a
     cluster; ``rediss+sentinel://`` and ``rediss+cluster://`` use TLS.

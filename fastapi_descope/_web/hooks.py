@@ -71,7 +71,8 @@ class HookDecorators:
 
         A decorator. The hook may create the user in the app's own database from the ``Login``, which has
         everything that Descope sent with the tokens. If it raises, the user is not signed in, and the event
-        is ``LoginFailed``. The page shows the message of a ``LoginRejected`` or ``NotAuthenticated``.
+        is ``LoginFailed``. The page shows the message of a ``LoginRejected``, ``NotAuthenticated`` or
+        ``Forbidden``.
 
         It is no access control: it does not run for refreshes and bearers, and a user whom it refuses can get
         tokens from Descope without this app. To lock users out, use ``on_session``, which runs before it.

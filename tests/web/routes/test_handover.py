@@ -18,6 +18,7 @@ from fastapi_descope import (
     DescopeMiddleware,
     Forbidden,
     Login,
+    get_user_profile,
 )
 from fastapi_descope._web.routes.table import RouteTable
 from fastapi_descope.emulator import Clock, Emulator, JwtPair, Project
@@ -80,6 +81,22 @@ async def test_page_with_a_flow_signs_in(env: AppHarness) -> None:
     assert [login.session.user.email for login in logins] == [ADA]
     signed_in = [event for event in env.events if isinstance(event, SignedIn)]
     assert [event.method for event in signed_in] == ["flow"]
+
+
+async def test_login_hook_of_a_flow_fetches_the_user_object(env: AppHarness) -> None:
+    """The refresh that starts the session returns none, so the hook costs one call if it wants one."""
+    browser, names = env.browser(), list[str | None]()
+
+    @env.descope.on_login
+    async def fetch(request: Request, login: Login) -> None:
+        names.append(login.user.name)
+        names.append((await get_user_profile(request)).name)
+
+    response = await _hand_over(browser, env.emulator.issue(ADA, "acme"))
+
+    assert response.status_code == 200
+    assert names == [None, "Ada Lovelace"]
+    assert env.calls("me") == 1
 
 
 async def test_ho04_response_and_log_have_no_token(env: AppHarness, caplog: pytest.LogCaptureFixture) -> None:
