@@ -129,7 +129,7 @@ def emulator(
 @app.command()
 def doctor(
     app_name: Annotated[
-        str, typer.Option("--app", metavar="MODULE:ATTRIBUTE", help="Also check this app.")
+        str, typer.Argument(metavar="MODULE:ATTRIBUTE", help="The FastAPI app to check as well.")
     ] = "",
     refresh_token_file: Annotated[
         str | None,
@@ -143,7 +143,7 @@ def doctor(
 ) -> None:
     """Check the configuration.
 
-    Checks the settings, the connections to Descope and Redis, and the cookies. With --app, also how the
+    Checks the settings, the connections to Descope and Redis, and the cookies. With an app, also how the
     plugin is installed in the app. Fails if a check fails; warnings do not count.
     """
     from .doctor import examine

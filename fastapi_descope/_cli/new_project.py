@@ -34,7 +34,7 @@ Sign in, with an emulator of Descope in another terminal:
 Then open http://127.0.0.1:8000/ and sign in to the organisation acme.
 For a real project, edit .env as .env.example says, and check it:
 
-  fastapi-descope --env-file .env doctor --app main:app
+  fastapi-descope --env-file .env doctor main:app
 """
 
 

@@ -90,7 +90,7 @@ def test_an_app_that_cannot_be_imported_is_a_result(
             "failing_app:app raised RuntimeError; to see the traceback, run: python -c 'import failing_app'",
         ),
     ):
-        result = run("doctor", "--json", "--app", name)
+        result = run("doctor", "--json", name)
         (found,) = (each for each in json.loads(result.out)["checks"] if each["check"] == "app")
         assert (result.status, found["id"], found["message"]) == (1, "app.not_loaded", message)
         assert "canary" not in result.out + result.err

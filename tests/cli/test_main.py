@@ -187,7 +187,7 @@ def test_doctor_lists_wrong_settings_also_with_an_app(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setenv("DESCOPE_LEEWAY", "-1")
-    plain, with_app = run("doctor"), run("doctor", "--app", "broken_app:app")
+    plain, with_app = run("doctor"), run("doctor", "broken_app:app")
     assert plain == with_app
     assert plain.out.count("fail  settings") == 2
 
@@ -207,7 +207,7 @@ def test_doctor_reports_an_unknown_variable_once_with_an_app(
     monkeypatch.setenv("DESCOPE_LEEWEY", "1")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        result = run("doctor", "--app", "typo_app:app")
+        result = run("doctor", "typo_app:app")
     assert "warn  settings    DESCOPE_LEEWEY is not a setting of fastapi_descope" in result.out
     assert not [warning for warning in caught if "DESCOPE_LEEWEY" in str(warning.message)]
 
@@ -223,7 +223,7 @@ def test_doctor_counts_one_warning_in_the_singular(
 
 def test_doctor_reports_an_app_that_cannot_be_imported(run: Run) -> None:
     """As one more result, also if the settings are wrong."""
-    result = run("doctor", "--app", "nowhere:app")
+    result = run("doctor", "nowhere:app")
     assert (result.status, result.err) == (1, "")
     assert result.out.splitlines()[-3:] == [
         'fail  app         Could not import module "nowhere".',
@@ -236,7 +236,7 @@ def test_doctor_of_an_app(run: Run, base_url: str, monkeypatch: pytest.MonkeyPat
     """The app is checked; one without the plugin fails."""
     monkeypatch.setenv("DESCOPE_BASE_URL", base_url)
     monkeypatch.setenv("DESCOPE_PROJECT_ID", DEFAULT_PROJECT_ID)
-    result = run("doctor", "--app", "tests.cli.sample_apps:bare")
+    result = run("doctor", "tests.cli.sample_apps:bare")
     assert result.status == 1
     assert "fail  middleware  DescopeMiddleware is missing" in result.out
 
