@@ -54,12 +54,12 @@ _OPTIONAL = (optional_session, optional_tenant, optional_user)
 class RouteRow:
     """One route of an app.
 
-    ``methods`` is ``WS`` for a WebSocket. The path of a folder of ``app.frontend`` ends in ``/{path:path}``.
-    It is ``ANY`` if the methods are unknown, as for a mounted app that lists no routes; the path of such an
-    app ends in ``/*``. ``requires`` describes the requirements, such as ``roles admin``. ``is_optional``
-    marks routes that use a session if there is one. ``is_own`` marks the routes of the plugin, which enforce
-    their own rules. ``is_marked`` marks endpoints with ``@public``, and ``is_documentation`` the OpenAPI
-    document of FastAPI and its pages. ``admits_machines`` marks routes whose caller may be a machine, and
+    ``methods`` is ``WS`` for a WebSocket. It is ``ANY`` if the methods are unknown, as for a mounted app that
+    lists no routes; the path of such an app ends in ``/*``, and that of a folder of ``app.frontend`` in
+    ``/{path:path}``. ``requires`` describes the requirements, such as ``roles admin``. ``is_optional`` marks
+    routes that use a session if there is one. ``is_own`` marks the routes of the plugin, which enforce their
+    own rules. ``is_marked`` marks endpoints with ``@public``, and ``is_documentation`` the OpenAPI document
+    of FastAPI and its pages. ``admits_machines`` marks routes whose caller may be a machine, and
     ``denies_impersonated`` those that no impersonated session may use. ``requirements`` are those of its
     dependencies.
     """
