@@ -333,7 +333,7 @@ class UserChanged(Event):
 
 @dataclass(frozen=True, slots=True)
 class WebhookIgnored(Event):
-    """Descope reported that users have changed, and not which one or when: no session has ended.
+    """Descope reported a change of users that names no user or no time. No session has ended.
 
     Attributes:
         action: Descope's name for what happened, such as ``UsersDeleted``.
