@@ -38,6 +38,7 @@ __all__ = [
     "path_in_app",
     "path_in_browser",
     "public_path",
+    "sibling_path",
     "social_route",
 ]
 
@@ -237,3 +238,9 @@ def path_in_browser(path: str, root_path: str) -> str:
 def public_path(path: str, root_path: str) -> str:
     """Return a path of the app that is escaped already and may have a query, as browsers have it."""
     return path_in_browser("", root_path.rstrip("/")) + path
+
+
+def sibling_path(scope: Scope, own: PluginRoute, route: PluginRoute) -> str:
+    """Return the public path of a route of the router. ``own`` is the route that the request is for."""
+    prefix = path_in_app(scope).removesuffix(own.path)
+    return path_in_browser(prefix + route.path, scope.get("root_path", ""))

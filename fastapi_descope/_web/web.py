@@ -29,6 +29,7 @@ from .routes.checks import RouteChecks
 from .routes.completion import LoginCompletion
 from .routes.handover import HandoverRoute
 from .routes.login import LoginRoutes
+from .routes.login_guard import LoginGuard
 from .routes.login_page import LoginPageRoute
 from .routes.login_steps import LoginSteps
 from .routes.magic_link import MagicLinkRoutes
@@ -36,6 +37,7 @@ from .routes.notp import NotpRoutes
 from .routes.openapi_document import OpenApiDocuments
 from .routes.plugin_router import Lifespan
 from .routes.resource import ProtectedResource
+from .routes.return_targets import ReturnTargets
 from .routes.router import Routes, build_router
 from .routes.session import SessionRoutes
 from .routes.social import SocialRoute
@@ -90,12 +92,12 @@ def _login_steps(
     return LoginSteps(
         core=core,
         settings=settings,
+        guard=LoginGuard(core, settings, OwnLogins(cookies), events, pages),
+        targets=ReturnTargets(RedirectPolicy(settings), events, settings.post_login_path),
         transactions=LoginTransactions(),
         loops=LoginLoops(cookies),
-        own_logins=OwnLogins(cookies),
         cookies=cookies,
         public_origin=PublicOrigin(settings),
-        redirects=RedirectPolicy(settings),
         events=events,
         hooks=hooks,
         pages=pages,
@@ -122,9 +124,9 @@ def _request_auth(steps: LoginSteps, scopes: Mapping[str, Scope]) -> RequestAuth
 def _error_responses(steps: LoginSteps) -> ErrorResponses:
     return ErrorResponses(
         steps.public_origin,
-        steps.redirects,
+        steps.targets.redirects,
         steps.loops,
-        steps.own_logins,
+        steps.guard.own_logins,
         steps.pages,
         landing_path=steps.settings.post_login_path,
         resource_metadata=steps.settings.resource_metadata_url,

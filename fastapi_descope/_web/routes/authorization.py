@@ -12,9 +12,10 @@ from ..._telemetry.log_once import LogOnce
 from ..._upstream.login_options import LoginOptions, LoginParams
 from ...events import LoginStarted
 from ...page_texts import ENGLISH
-from ..app_location import CALLBACK, PluginRoute
+from ..app_location import CALLBACK, PluginRoute, sibling_path
 from ..auth_scope import request_auth
-from .login_steps import REDIRECT_HEADERS, LoginSteps, sibling_path, single_values
+from .login_steps import REDIRECT_HEADERS, LoginSteps
+from .query import single_values
 
 __all__ = ["AuthorizationRedirect", "LoginStart"]
 
@@ -56,16 +57,16 @@ class AuthorizationRedirect:
         ``further`` are validated parameters besides ``LoginParams``.
         """
         auth = request_auth(request.scope)
-        self.steps.require_navigation(request)
-        return_to = self.steps.return_to(request, auth)
+        self.steps.guard.require_navigation(request)
+        return_to = self.steps.targets.requested(request, auth)
         auth.login_query = {"return_to": return_to}
         if (moved := self.public_address(request, route)) is not None:
             return RedirectResponse(moved, HTTPStatus.SEE_OTHER, REDIRECT_HEADERS)
         await auth.delete_duplicates()
         params = LoginParams.from_query(single_values(request))
         carried = {"return_to": return_to, **params.as_query(), **further}
-        if await self.steps.must_confirm(request, auth):
-            return self.steps.confirmation(request, auth, route, carried)
+        if await self.steps.guard.must_confirm(request, auth):
+            return self.steps.guard.confirmation(request, auth, route, carried)
         options = params.apply_to(await self.steps.login_options(request))
         return LoginStart(return_to, params, options, carried)
 
@@ -78,8 +79,8 @@ class AuthorizationRedirect:
         to Descope, or two.
         """
         auth = request_auth(request.scope)
-        if self.steps.is_crowded(request):
-            return self.steps.confirmation(request, auth, route, start.carried, is_crowded=True)
+        if self.steps.guard.is_crowded(request):
+            return self.steps.guard.confirmation(request, auth, route, start.carried, is_crowded=True)
         state, cookies = self.steps.start_transaction(
             request, start.return_to, method=login.method, tenant=tenant, params=start.params
         )
@@ -89,15 +90,15 @@ class AuthorizationRedirect:
             params=start.params,
             options=start.options,
         )
-        async with self.steps.share(request):
+        async with self.steps.guard.share(request):
             url = await self.steps.core.login_flow.authorization_url(login, credentials=auth.credentials())
         auth.cookies.add(cookies)
         self.steps.events.emit(LoginStarted(login.method))
         return RedirectResponse(url, HTTPStatus.SEE_OTHER, REDIRECT_HEADERS)
 
     def _redirect_url(self, request: Request, route: PluginRoute, state: str) -> str:
-        callback = self.steps.public_origin.require(request.scope) + sibling_path(request, route, CALLBACK)
-        return f"{callback}?state={state}"
+        origin = self.steps.public_origin.require(request.scope)
+        return f"{origin}{sibling_path(request.scope, route, CALLBACK)}?state={state}"
 
     # CB-20: the login cookie would stay on the other host.
     def public_address(self, request: Request, route: PluginRoute) -> str | None:
@@ -116,7 +117,7 @@ class AuthorizationRedirect:
             return None
         if _MOVED not in request.query_params:
             query = "&".join(filter(None, (scope["query_string"].decode("latin-1"), f"{_MOVED}=1")))
-            return f"{public_origin.require(scope)}{sibling_path(request, route, route)}?{query}"
+            return f"{public_origin.require(scope)}{sibling_path(request.scope, route, route)}?{query}"
         # A redirect to another host would have made the request cross-site: a proxy replaces Host.
         if request.headers.get("sec-fetch-site") in {"none", "same-origin"}:
             return None

@@ -41,7 +41,7 @@ class LoginCompletion:
         except Exception:
             self.steps.delete_transaction(request, auth, state)
             raise
-        url = self.steps.stored_return_to(transaction, request, auth)
+        url = self.steps.stored_return_to(transaction, auth)
         if pair is not None:
             await self.steps.sign_in(auth, pair)
             self.steps.mark_completed(request, auth, transaction, url)

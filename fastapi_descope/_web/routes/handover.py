@@ -37,7 +37,7 @@ class HandoverRoute:
         if media_type(request) != "application/json":
             raise BadRequest("Send JSON")
         fields = await read_fields(request, max_bytes=_MAX_BYTES)
-        return_to = self.steps.safe_target(fields.get("return_to"), request, auth)
+        return_to = self.steps.targets.safe(fields.get("return_to"), auth)
         pair = await self.steps.core.handover.accept(
             fields.get("refreshJwt", ""),
             self.steps.admission(request, auth),

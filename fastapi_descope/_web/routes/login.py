@@ -14,7 +14,7 @@ from ..._upstream.login_options import LoginOptions
 from ...errors import DescopeError
 from ...events import LoginMethod
 from ...page_texts import ENGLISH
-from ..app_location import LOGIN
+from ..app_location import LOGIN, sibling_path
 from ..auth_scope import request_auth
 from ..client_kind import ClientKind, client_kind
 from ..error_responses import NO_STORE
@@ -22,7 +22,8 @@ from ..pages import forwarding_page, organisation_page
 from ..request_auth import RequestAuth
 from .authorization import AuthorizationRedirect
 from .completion import LoginCompletion
-from .login_steps import REDIRECT_HEADERS, LoginSteps, sibling_path, single_values
+from .login_steps import REDIRECT_HEADERS, LoginSteps
+from .query import single_values
 
 __all__ = ["LoginRoutes", "tenant_hint"]
 
@@ -117,7 +118,7 @@ class LoginRoutes:
             raise self.steps.rejected("tenant", f"{detail} Send tenant=<id or e-mail>.")
         page = organisation_page(
             self.steps.pages.texts(request.scope),
-            login_path=sibling_path(request, LOGIN, LOGIN),
+            login_path=sibling_path(request.scope, LOGIN, LOGIN),
             carried=carried,
             is_invalid=is_invalid,
         )

@@ -7,12 +7,13 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from ..._upstream.login_options import LoginParams
-from ..app_location import LOGIN, LOGIN_PAGE, MAGIC_LINK, NOTP, PluginRoute, social_route
+from ..app_location import LOGIN, LOGIN_PAGE, MAGIC_LINK, NOTP, PluginRoute, sibling_path, social_route
 from ..auth_scope import request_auth
 from ..login_page import LoginPage
 from .authorization import AuthorizationRedirect
 from .login import tenant_hint
-from .login_steps import REDIRECT_HEADERS, sibling_path, single_values
+from .login_steps import REDIRECT_HEADERS
+from .query import single_values
 
 __all__ = ["LoginPageRoute"]
 
@@ -26,16 +27,16 @@ class LoginPageRoute:
     async def page(self, request: Request) -> Response:
         """Show the ways to sign in that the app offers."""
         steps, auth = self.authorization.steps, request_auth(request.scope)
-        steps.require_navigation(request)
+        steps.guard.require_navigation(request)
         if (moved := self.authorization.public_address(request, LOGIN_PAGE)) is not None:
             return RedirectResponse(moved, HTTPStatus.SEE_OTHER, REDIRECT_HEADERS)
-        return_to = steps.return_to(request, auth)
+        return_to = steps.targets.requested(request, auth)
         query = single_values(request)
         params = LoginParams.from_query(query)
         login_page = LoginPage(
             sso_path=self._path(request, LOGIN, "sso"),
             social_paths={
-                provider: sibling_path(request, LOGIN_PAGE, social_route(provider))
+                provider: sibling_path(request.scope, LOGIN_PAGE, social_route(provider))
                 for provider in steps.settings.social_providers
             },
             link_path=self._path(request, MAGIC_LINK, "magiclink"),
@@ -49,4 +50,4 @@ class LoginPageRoute:
 
     def _path(self, request: Request, route: PluginRoute, method: str) -> str | None:
         offered = method in self.authorization.steps.settings.login_methods
-        return sibling_path(request, LOGIN_PAGE, route) if offered else None
+        return sibling_path(request.scope, LOGIN_PAGE, route) if offered else None

@@ -17,7 +17,14 @@ from ..._config.tenant_hint import EMAIL
 from ...errors import DescopeError
 from ...events import LoginStarted
 from ...page_texts import ENGLISH
-from ..app_location import LOGIN_PAGE, MAGIC_LINK, MAGIC_LINK_PAGE, MAGIC_LINK_VERIFY, path_in_browser
+from ..app_location import (
+    LOGIN_PAGE,
+    MAGIC_LINK,
+    MAGIC_LINK_PAGE,
+    MAGIC_LINK_VERIFY,
+    path_in_browser,
+    sibling_path,
+)
 from ..auth_scope import request_auth
 from ..client_kind import ClientKind, client_kind
 from ..credentials import client_address
@@ -26,7 +33,8 @@ from ..login_transactions import LoginTransactions
 from ..magic_link_page import link_page, sent_page
 from .body import read_fields
 from .completion import LoginCompletion
-from .login_steps import REDIRECT_HEADERS, LoginSteps, sibling_path, single_values
+from .login_steps import REDIRECT_HEADERS, LoginSteps
+from .query import single_values
 from .schemas import LinkSentOut
 
 __all__ = ["MagicLinkRoutes"]
@@ -55,7 +63,7 @@ class MagicLinkRoutes:
         auth = request_auth(request.scope)
         auth.refuse_cross_site()
         fields = await read_fields(request)
-        return_to = self.steps.safe_target(fields.get("return_to"), request, auth)
+        return_to = self.steps.targets.safe(fields.get("return_to"), auth)
         auth.login_query = {"return_to": return_to}
         email = fields.get("email", "").strip(" \t")
         if not EMAIL.fullmatch(email):
@@ -70,7 +78,7 @@ class MagicLinkRoutes:
         if client_kind(request.scope) is not ClientKind.NAVIGATION:
             view = LinkSentOut(expires_in=LoginTransactions.LIFETIME)
             return JSONResponse(view.model_dump(mode="json"), HTTPStatus.ACCEPTED, NO_STORE)
-        again = f"{sibling_path(request, MAGIC_LINK, LOGIN_PAGE)}?{urlencode({'return_to': return_to})}"
+        again = f"{sibling_path(request.scope, MAGIC_LINK, LOGIN_PAGE)}?{urlencode({'return_to': return_to})}"
         return self.steps.pages.response(
             request.scope, sent_page(self.steps.pages.texts(request.scope), again)
         )
@@ -78,10 +86,10 @@ class MagicLinkRoutes:
     async def page(self, request: Request) -> Response:
         """Show the page of a link, which asks the user to confirm. It consumes nothing."""
         auth, scope = request_auth(request.scope), request.scope
-        self.steps.require_navigation(request)
+        self.steps.guard.require_navigation(request)
         query = single_values(request)
         token = query.get("t", "")
-        return_to = self.steps.return_to(request, auth)
+        return_to = self.steps.targets.requested(request, auth)
         auth.login_query = {"return_to": return_to}
         if not _TOKEN.fullmatch(token):
             raise self.steps.rejected("link", ENGLISH.link_incomplete)
@@ -93,7 +101,7 @@ class MagicLinkRoutes:
         page = link_page(
             self.steps.pages.texts(scope),
             host=urlsplit(self.steps.public_origin.require(scope)).netloc,
-            path=sibling_path(request, MAGIC_LINK_PAGE, MAGIC_LINK_VERIFY),
+            path=sibling_path(request.scope, MAGIC_LINK_PAGE, MAGIC_LINK_VERIFY),
             state=state,
             token=token,
             home_path=path_in_browser("/", auth.location.login_app.root_path),
@@ -132,5 +140,5 @@ class MagicLinkRoutes:
     def _link(self, request: Request, state: str, return_to: str) -> str:
         """Return the URL of the link, to which Descope appends the token."""
         origin = self.steps.public_origin.require(request.scope)
-        path = sibling_path(request, MAGIC_LINK, MAGIC_LINK_PAGE)
+        path = sibling_path(request.scope, MAGIC_LINK, MAGIC_LINK_PAGE)
         return f"{origin}{path}?{urlencode({'state': state, 'return_to': return_to})}"

@@ -13,7 +13,7 @@ from ..._upstream.responses import NotpStart
 from ...errors import DescopeError, UpstreamUnavailable
 from ...events import LoginStarted
 from ...session import TokenPair
-from ..app_location import NOTP, NOTP_SESSION, PluginRoute
+from ..app_location import NOTP, NOTP_SESSION, PluginRoute, sibling_path
 from ..auth_scope import request_auth
 from ..client_kind import ClientKind, client_kind
 from ..error_responses import NO_STORE
@@ -22,7 +22,7 @@ from ..notp_page import CodePage, waiting_page
 from ..qr_code import QrCodes
 from ..request_auth import RequestAuth
 from .body import read_fields
-from .login_steps import REDIRECT_HEADERS, LoginSteps, sibling_path
+from .login_steps import REDIRECT_HEADERS, LoginSteps
 from .schemas import NotpPendingOut, NotpStartOut, SessionOut
 
 __all__ = ["NotpRoutes"]
@@ -44,23 +44,23 @@ class NotpRoutes:
     async def page(self, request: Request) -> Response:
         """Show the page to sign in with WhatsApp: a link, its QR code, and who is signed in where."""
         auth = request_auth(request.scope)
-        self.steps.require_navigation(request)
+        self.steps.guard.require_navigation(request)
         await auth.delete_duplicates()
-        return_to = self.steps.return_to(request, auth)
+        return_to = self.steps.targets.requested(request, auth)
         carried = {"return_to": return_to}
-        if await self.steps.must_confirm(request, auth):
-            return self.steps.confirmation(request, auth, NOTP, carried)
+        if await self.steps.guard.must_confirm(request, auth):
+            return self.steps.guard.confirmation(request, auth, NOTP, carried)
         host = urlsplit(self.steps.public_origin.require(request.scope)).netloc
         options = await self.steps.login_options(request)
-        if self.steps.is_crowded(request):
-            return self.steps.confirmation(request, auth, NOTP, carried, is_crowded=True)
+        if self.steps.guard.is_crowded(request):
+            return self.steps.guard.confirmation(request, auth, NOTP, carried, is_crowded=True)
         state, started = await self._start(request, auth, return_to, options)
         code_page = CodePage(
             host=host,
             url=started.url,
             svg=(await self.qr_codes.draw(started.url)).svg,
             state=state,
-            session_path=sibling_path(request, NOTP, NOTP_SESSION),
+            session_path=sibling_path(request.scope, NOTP, NOTP_SESSION),
             restart_path=_restart_path(request, NOTP, return_to),
             return_to=return_to,
             seconds=LoginTransactions.LIFETIME,
@@ -75,7 +75,7 @@ class NotpRoutes:
         auth.refuse_cross_site()
         await auth.delete_duplicates()
         options = await self.steps.login_options(request)
-        state, started = await self._start(request, auth, self.steps.landing(auth), options)
+        state, started = await self._start(request, auth, self.steps.targets.landing(auth), options)
         view = NotpStartOut(
             state=state,
             url=started.url,
@@ -103,7 +103,7 @@ class NotpRoutes:
         await self.steps.end_completed(request, auth, superseded=True)
         await self.steps.sign_in(auth, pair)
         if client_kind(request.scope) is ClientKind.NAVIGATION:
-            url = self.steps.stored_return_to(transaction, request, auth)
+            url = self.steps.stored_return_to(transaction, auth)
             return RedirectResponse(url, HTTPStatus.SEE_OTHER, REDIRECT_HEADERS)
         view = SessionOut.from_session(pair.session)
         return JSONResponse(view.model_dump(mode="json"), headers=NO_STORE)
@@ -112,7 +112,7 @@ class NotpRoutes:
         self, request: Request, auth: RequestAuth, return_to: str, options: LoginOptions
     ) -> tuple[str, NotpStart]:
         """Start a sign-in, and bind it to the browser. Return its state and its link."""
-        async with self.steps.share(request):
+        async with self.steps.guard.share(request):
             started = await self.steps.core.notp_flow.start(options)
         state, cookies = self.steps.start_transaction(
             request, return_to, method="notp", pending_ref=started.pending_ref
@@ -137,11 +137,11 @@ class NotpRoutes:
     def _pending(self, request: Request, auth: RequestAuth, transaction: Transaction, state: str) -> Response:
         headers = {**NO_STORE, "Retry-After": str(POLL_SECONDS)}
         if client_kind(request.scope) is ClientKind.NAVIGATION:
-            return_to = self.steps.stored_return_to(transaction, request, auth)
+            return_to = self.steps.stored_return_to(transaction, auth)
             page = waiting_page(
                 self.steps.pages.texts(request.scope),
                 state=state,
-                session_path=sibling_path(request, NOTP_SESSION, NOTP_SESSION),
+                session_path=sibling_path(request.scope, NOTP_SESSION, NOTP_SESSION),
                 restart_path=_restart_path(request, NOTP_SESSION, return_to),
             )
             return self.steps.pages.response(request.scope, page, headers=headers)
@@ -150,4 +150,4 @@ class NotpRoutes:
 
 
 def _restart_path(request: Request, own: PluginRoute, return_to: str) -> str:
-    return sibling_path(request, own, NOTP) + "?" + urlencode({"return_to": return_to})
+    return sibling_path(request.scope, own, NOTP) + "?" + urlencode({"return_to": return_to})

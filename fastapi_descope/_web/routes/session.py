@@ -133,7 +133,7 @@ class SessionRoutes:
         self, request: Request, auth: RequestAuth, fields: Mapping[str, str], default: str
     ) -> Response:
         """Redirect a navigation or HTMX to ``return_to`` if it is safe, else to ``default`` (RT-16)."""
-        target = self.steps.accepted_target(fields.get("return_to") or None, request, auth)
+        target = self.steps.targets.accepted(fields.get("return_to") or None, auth)
         url = target or public_path(default, auth.location.login_app.root_path)
         if client_kind(request.scope) is ClientKind.HTMX:
             return Response(status_code=HTTPStatus.NO_CONTENT, headers={**NO_STORE, **htmx_redirect(url)})
