@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fastapi_descope import (
     CurrentUser,
+    DescopeError,
     DescopeMiddleware,
     Forbidden,
     MissingRoles,
@@ -302,6 +303,26 @@ async def test_apps_own_exception_handler_comes_first(make_env: EnvFactory) -> N
         return PlainTextResponse("theirs", 403)
 
     assert (await env.browser().get("/admins")).text == "theirs"
+
+
+async def test_response_of_the_apps_own_handler_deletes_the_cookies_of_an_ended_session(
+    make_env: EnvFactory,
+) -> None:
+    """The handler makes the response, for browsers too; the cookies do not depend on it."""
+    env = make_env(routes=_routes)
+
+    @env.app.exception_handler(DescopeError)
+    async def handler(request: Request, error: DescopeError) -> JSONResponse:
+        return JSONResponse({"errors": [error.code]}, error.status)
+
+    browser = await env.signed_in_browser()
+    env.emulator.faults.add("refresh", status=401)
+    env.emulator.clock.advance(660)
+
+    response = await browser.visit("/me")
+
+    assert (response.status_code, response.json()) == (401, {"errors": ["session_ended"]})
+    assert [line[:5] for line in response.headers.get_list("set-cookie")] == ["DS=; ", "DSR=;"]
 
 
 async def test_middleware_between_two_of_ours_sees_responses(make_env: EnvFactory) -> None:
