@@ -13,29 +13,41 @@ pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 SESSIONS = 1000
 
+_ITERATIONS = 5000
+"""Of the event loop. The requests arrive within a few hundred."""
+
 
 class CountingTransport(httpx.ASGITransport):
-    """A transport to the emulator that counts concurrent calls. Refreshes wait until twenty have started."""
+    """A transport to the emulator that counts concurrent calls.
+
+    No refresh gets a response before twenty have started and every other one waits for its turn.
+    """
 
     def __init__(self, app: Emulator) -> None:
         super().__init__(app)
         self.max_concurrent = self.concurrent = 0
-        self._twenty_started = asyncio.Event()
+        self._are_waiting = asyncio.Event()
+        self._tasks = set[asyncio.Task[None]]()  # an event loop does not keep them
 
     @override
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Count the call. Like a network, it lets other tasks run before the response."""
         self.concurrent += 1
         self.max_concurrent = max(self.max_concurrent, self.concurrent)
-        if self.concurrent == 20:
-            self._twenty_started.set()
+        if self.concurrent == 20 and not self._tasks:
+            self._tasks.add(asyncio.create_task(self._let_others_arrive()))
         try:
             if request.url.path.endswith("/refresh"):
-                await self._twenty_started.wait()
+                await self._are_waiting.wait()
             await asyncio.sleep(0)
             return await super().handle_async_request(request)
         finally:
             self.concurrent -= 1
+
+    async def _let_others_arrive(self) -> None:
+        for _ in range(_ITERATIONS):
+            await asyncio.sleep(0)
+        self._are_waiting.set()
 
 
 async def send_expired(env: AppHarness, user: str, tenant: str) -> tuple[int, object]:
