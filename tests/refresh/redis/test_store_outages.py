@@ -25,11 +25,14 @@ from tests.helpers.redis_server import CountingProxy, RedisServer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.redis]
 
+_TIMEOUT = 1.0
+"""Longer than a busy machine keeps a process waiting, so that a Redis that answers is never an outage."""
+
 
 @pytest.fixture
 async def fleet(redis_victim: RedisServer) -> AsyncIterator[Fleet]:
     """Processes that share a Redis, which the test may break."""
-    async with Fleet(redis_victim.url, timeout=0.25) as fleet:
+    async with Fleet(redis_victim.url, timeout=_TIMEOUT) as fleet:
         yield fleet
 
 
@@ -56,9 +59,9 @@ async def test_redis_down_from_the_start(fleet: Fleet, redis_victim: RedisServer
 
 
 async def test_rd02_hanging_redis_costs_two_timeouts(fleet: Fleet, redis_victim: RedisServer) -> None:
-    """All concurrent commands wait for the same 0.25 seconds, twice; later commands do not wait.
+    """All concurrent commands wait for the same timeout, twice; later commands do not wait.
 
-    If they waited one after the other, eight at a time, each step would take more than twelve seconds.
+    If they waited one after the other, sixteen at a time, each step would take 26 seconds.
     """
     store, loop = fleet.store(), asyncio.get_running_loop()
     await store.get(TOKEN)
@@ -69,8 +72,8 @@ async def test_rd02_hanging_redis_costs_two_timeouts(fleet: Fleet, redis_victim:
     late = [await store.acquire(f"late-{number}") for number in range(200)]
     ended = loop.time()
     assert all(isinstance(each, Lease) for each in acquired + late)
-    assert 0.4 <= degraded - start < 3
-    assert ended - degraded < 3
+    assert 1.9 * _TIMEOUT <= degraded - start < 13
+    assert ended - degraded < 13
     assert fleet.events == [StoreDegraded("TimeoutError")]
 
 
@@ -87,7 +90,7 @@ async def test_rd02_hanging_cluster_costs_two_timeouts() -> None:
 async def test_rf03_many_concurrent_commands_are_no_outage(fleet: Fleet, redis_victim: RedisServer) -> None:
     """Each reply is fast. The last command waits in the queue for longer than the timeout, and succeeds."""
     async with RedisProxy(redis_victim.port) as proxy:
-        proxy.latency = 0.02
+        proxy.latency = 0.12
         store = fleet.store(url=proxy.url)
         acquired = await asyncio.gather(*(store.acquire(f"token-{number}") for number in range(200)))
         await store.aclose()
