@@ -1,4 +1,4 @@
-"""Builds the site into .docs/site and checks it; ``scripts/docs`` runs it."""
+"""Builds the site and checks it; ``scripts/docs`` runs it. The folder is .docs, or the argument."""
 
 import os
 import re
@@ -51,4 +51,4 @@ def _build(folder: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(ROOT / ".docs"))
+    sys.exit(main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / ".docs"))

@@ -19,7 +19,6 @@ from fastapi_descope._cli.main import app as command_line
 from fastapi_descope._web.app_location import FIXED_ROUTES, social_route
 
 ROOT = Path(__file__).parents[2]
-SITE = ROOT / ".docs" / "site"
 URL = "https://fastapi-descope.readthedocs.io/"
 
 _MODULES = (
@@ -39,10 +38,16 @@ _MODULES = (
 
 
 @pytest.fixture(scope="module")
-def output() -> str:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of the build: not .docs, in which another process may be building."""
+    return tmp_path_factory.mktemp("docs")
+
+
+@pytest.fixture(scope="module")
+def output(folder: Path) -> str:
     """Build the site, and return what the build printed."""
     done = subprocess.run(
-        [sys.executable, "-m", "docs_site"],
+        [sys.executable, "-m", "docs_site", str(folder)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -53,10 +58,10 @@ def output() -> str:
 
 
 @pytest.fixture
-def site(output: str) -> Path:
+def site(folder: Path, output: str) -> Path:
     """Return the folder of the built site."""
-    assert SITE.is_dir(), output
-    return SITE
+    assert (folder / "site").is_dir(), output
+    return folder / "site"
 
 
 def _page(site: Path, page: str) -> str:
