@@ -8,6 +8,7 @@ from typing_extensions import override
 
 from fastapi_descope._upstream.api import DescopeApi
 from fastapi_descope.errors import UpstreamUnavailable
+from tests.helpers.event_loop import in_virtual_time
 
 pytestmark = pytest.mark.anyio
 
@@ -68,11 +69,13 @@ async def refresh(client: DescopeApi) -> object:
     return await client.refresh(REFRESH)
 
 
+@in_virtual_time
 async def test_rf08_call_without_a_response_ends_at_the_timeout() -> None:
     """The connection is not used again."""
     transport = BlockingTransport()
     with pytest.raises(UpstreamUnavailable) as caught:
-        await client_with(transport, 0.05).refresh(REFRESH)
+        await client_with(transport).refresh(REFRESH)
+    assert asyncio.get_running_loop().time() == pytest.approx(5)
     assert (caught.value.__cause__, caught.value.__context__) == (None, None)
     assert (transport.total, transport.in_progress) == (1, 0)
 
@@ -85,11 +88,12 @@ async def test_connect_timeout_is_two_seconds_at_most(seconds: float, connect: f
     assert transport.timeouts == {"connect": connect, "read": seconds, "write": seconds, "pool": seconds}
 
 
+@in_virtual_time
 async def test_rf08_timeout_includes_the_time_in_the_queue() -> None:
     """A queued call ends as early as any other."""
-    client = client_with(BlockingTransport(), 0.3)
-    async with asyncio.timeout(0.55):
-        outcomes = await asyncio.gather(*(refresh(client) for _ in range(40)), return_exceptions=True)
+    client = client_with(BlockingTransport())
+    outcomes = await asyncio.gather(*(refresh(client) for _ in range(40)), return_exceptions=True)
+    assert asyncio.get_running_loop().time() == pytest.approx(5)
     assert all(isinstance(outcome, UpstreamUnavailable) for outcome in outcomes)
 
 

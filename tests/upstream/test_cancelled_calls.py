@@ -65,7 +65,7 @@ async def test_rf09_timeout_does_not_block_the_next_call() -> None:
             await reader.read()
 
     async with serve_raw(response) as server:
-        client = DescopeApi(base_url=server.url, project_id="P2abcdefghijklmnopqrstuvwxyz", timeout=0.2)
+        client = DescopeApi(base_url=server.url, project_id="P2abcdefghijklmnopqrstuvwxyz", timeout=2.0)
         with pytest.raises(UpstreamUnavailable):
             await client.refresh(REFRESH)
         assert (await client.refresh(REFRESH)).session_jwt == "a.b.c"
