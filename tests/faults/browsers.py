@@ -63,6 +63,13 @@ class Response:
         return self.written.get("DSR") == ""
 
     @property
+    def summary(self) -> str:
+        """The status, the code of the error if there is one, and the duration."""
+        is_problem = self.header("content-type") == "application/problem+json"
+        code = f" {self.json['code']}" if is_problem else ""
+        return f"{self.status}{code} after {self.seconds:.1f} s"
+
+    @property
     def json(self) -> dict[str, Any]:
         """The parsed body."""
         content: dict[str, Any] = json.loads(self.body)

@@ -16,7 +16,7 @@ import re
 from base64 import urlsafe_b64decode
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from .browsers import Browser, Response
@@ -42,7 +42,7 @@ class Report:
     """The result of a scenario.
 
     ``revoked`` is how many of ``cookies_cleared`` belong to sessions that Descope had ended. ``measured`` is
-    printed only: it has no fixed limit.
+    printed only: it has no fixed limit. ``logged`` is what the app has logged, if something was violated.
     """
 
     name: str
@@ -54,9 +54,10 @@ class Report:
     revoked: int
     violations: tuple[str, ...] = ()
     measured: str = ""
+    logged: str = field(default="", repr=False)
 
     def __str__(self) -> str:
-        """Return the report as one line."""
+        """Return the report as one line, with the app's log after it if something was violated."""
         columns = [
             f"{self.name:<5}{self.fault:<60}",
             f"upstream {self.upstream_calls:<5}",
@@ -66,7 +67,7 @@ class Report:
             *([self.measured] if self.measured else []),
             f"FAILED: {'; '.join(self.violations)}" if self.violations else "ok",
         ]
-        return "   ".join(columns)
+        return "\n".join(["   ".join(columns), *([self.logged] if self.logged else [])])
 
 
 class Checker:
@@ -91,6 +92,11 @@ class Checker:
         """Record ``violation`` if the condition is false. The scenario continues."""
         if not condition:
             self.violations.append(violation)
+
+    def expect_ok(self, responses: Iterable[Response], violation: str) -> None:
+        """Record ``violation`` with the failed responses if a response is not 200."""
+        failed = [response.summary for response in responses if response.status != _OK]
+        self.expect(not failed, f"{violation}: {', '.join(failed)}")
 
     async def expect_soon(self, condition: Callable[[], Awaitable[bool]], violation: str) -> None:
         """Wait for a condition, and record ``violation`` if it does not become true."""
@@ -162,6 +168,7 @@ class Checker:
             revoked=sum(b.user.user_id in self._revoked for b in cleared),
             violations=tuple(violations),
             measured=measured,
+            logged=self._testbed.app.logged[self._logged :] if violations else "",
         )
 
     async def _is_valid(self, browser: Browser) -> bool:

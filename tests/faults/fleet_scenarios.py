@@ -77,9 +77,7 @@ async def client_disconnects(fleet: Fleet, scale: Scale) -> Report:
     await wait_until(lambda: _are_in_flight(fleet, 0))
     await fleet.testbed.upstream.clear()
     responses = await _limit_concurrency(browser.get() for browser in browsers)
-    checker.expect(
-        all(response.status == _OK for response in responses), "a request after the disconnect failed"
-    )
+    checker.expect_ok(responses, "a request after the disconnect failed")
     return await checker.report(browsers, measured=f"disconnected {gone}")
 
 
@@ -97,13 +95,13 @@ async def lost_responses(fleet: Fleet, scale: Scale) -> Report:
     for seconds in _QUIET_SECONDS:
         await fleet.pass_time(seconds)
         responses = await _send_all(browsers)
-        checker.expect(all(response.status == _OK for response in responses), f"refused after {seconds} s")
+        checker.expect_ok(responses, f"refused after {seconds} s")
         checker.expect([response.written for response in responses] == pairs, "other cookies than before")
     copies = [Browser(browser.user, fleet.testbed.client) for browser in browsers[: count // 2]]
     for browser in browsers:
         browser.receive(browser.responses[-1])
     responses = await _send_all(browsers)
-    checker.expect(all(response.status == _OK for response in responses), "the new cookies were refused")
+    checker.expect_ok(responses, "the new cookies were refused")
 
     async def are_all_delivered() -> bool:
         ttls = {key: ttl for key, ttl in fleet.key_ttls("refresh").items() if key not in earlier}
@@ -123,7 +121,7 @@ async def deploy(fleet: Fleet, scale: Scale) -> Report:
     shutdown = asyncio.create_task(_terminate(fleet))
     await fleet.testbed.upstream.clear()
     responses = await asyncio.gather(*requests)
-    checker.expect(all(response.status == _OK for response in responses), "a request got no response")
+    checker.expect_ok(responses, "a request got no response")
     for browser, response in zip(browsers, responses, strict=True):
         browser.receive(response)
     gone = await shutdown
@@ -150,7 +148,7 @@ async def deploy_with_disconnects(fleet: Fleet, scale: Scale) -> Report:
     responses = await _limit_concurrency(browser.get() for browser in browsers)
     counts = await fleet.testbed.upstream.counts()
     checker.expect(counts.refreshes == len(browsers), f"{counts.refreshes} refreshes")
-    checker.expect(all(response.status == _OK for response in responses), "a refresh was lost")
+    checker.expect_ok(responses, "a refresh was lost")
     return await checker.report(browsers, measured=f"shutdown in {gone:.1f} s")
 
 

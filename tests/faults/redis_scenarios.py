@@ -113,7 +113,7 @@ async def redis_fails(fleet: Fleet, scale: Scale, name: str) -> Report:
         if fault.lasts:
             browsers += (later := await fleet.expired_browsers(later_count))
             during = [await browser.get() for browser in later]
-    checker.expect(all(a.status == _OK for b in browsers for a in b.responses), "a request failed")
+    checker.expect_ok([a for b in browsers for a in b.responses], "a request failed")
     measured = _expect_no_delay(checker, during)
     browsers += await _recover(fleet)
     return await checker.report(browsers, calls_per_family=_TABS, measured=measured)
@@ -134,7 +134,7 @@ async def redis_loses(fleet: Fleet, scale: Scale, name: str) -> Report:
         await wait_until(all_are_held)
         await REDIS_FAULTS[name].inject(fleet)
     responses = await asyncio.gather(*requests)
-    checker.expect(all(response.status == _OK for response in responses), "a request failed")
+    checker.expect_ok(responses, "a request failed")
     checker.expect(
         all(response.written.get("DSR") for response in responses), "a response has no new cookies"
     )
@@ -158,7 +158,7 @@ async def dead_connections(fleet: Fleet, scale: Scale, lost: Lost) -> Report:
     browsers += await _inject_during_calls(
         fleet, count, _by(lambda fleet: fleet.redis_proxy.lose_connections(lost))
     )
-    checker.expect(all(a.status == _OK for b in browsers for a in b.responses), "a request failed")
+    checker.expect_ok([a for b in browsers for a in b.responses], "a request failed")
     return await checker.report(browsers)
 
 

@@ -67,8 +67,8 @@ async def outage(testbed: Testbed, scale: Scale) -> Report:
     await testbed.upstream.proxy.cut()
     await testbed.pass_time(30)
     for minute in range(5):
-        checker.expect(
-            all(response.status == _OK for response in await _visit(live)),
+        checker.expect_ok(
+            await _visit(live),
             f"a live session failed {minute} min after the start of the outage",
         )
         checker.expect(
@@ -84,8 +84,8 @@ async def outage(testbed: Testbed, scale: Scale) -> Report:
     await testbed.recover()
     # The first probe may be a fetch of the keys, and this request the next.
     await checker.expect_soon(lambda: _succeeds(live[0]), "no recovery after the longest delay")
-    checker.expect(
-        all(response.status == _OK for response in await _visit(live + expired[3:])),
+    checker.expect_ok(
+        await _visit(live + expired[3:]),
         "a request failed after the outage",
     )
     checker.expect(
