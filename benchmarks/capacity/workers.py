@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from tests.deployment.processes import free_port, running_server
+from tests.deployment.processes import running_server
+from tests.helpers.ports import free_port
 
 __all__ = ["PUBLIC_URL", "Connection", "Worker", "cpu_seconds", "running_workers"]
 

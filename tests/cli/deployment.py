@@ -1,7 +1,6 @@
 """A deployment in production, and what plants misconfigurations in it."""
 
 import os
-import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from fastapi_descope._cli.checks import CheckResult
 from fastapi_descope._cli.doctor import Doctor
 from fastapi_descope.emulator import Emulator, Project
 from tests.helpers.emulator import signing_key
+from tests.helpers.ports import free_port
 from tests.helpers.redis_server import RedisServer
 
 __all__ = [
@@ -221,8 +221,7 @@ class _Elsewhere(httpx.AsyncBaseTransport):
 
 def closed_port(deployment: Deployment) -> None:
     """Let no server listen at the API."""
-    with socket.create_server(("127.0.0.1", 0)) as closing:
-        deployment.transport = _Elsewhere(closing.getsockname()[1])
+    deployment.transport = _Elsewhere(free_port())
 
 
 def portal(deployment: Deployment) -> None:

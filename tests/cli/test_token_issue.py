@@ -2,7 +2,6 @@
 
 import base64
 import json
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -12,6 +11,7 @@ from fastapi_descope._cli.token_issue import issue_token
 from fastapi_descope.emulator import Emulator
 from fastapi_descope.emulator.server import running
 from fastapi_descope.errors import ConfigurationError
+from tests.helpers.ports import free_port
 
 
 @dataclass
@@ -169,8 +169,7 @@ def test_control_characters_are_removed_from_messages(started: RunningEmulator) 
 
 def test_no_server_at_the_url() -> None:
     """The error names the command that starts an emulator."""
-    with socket.create_server(("127.0.0.1", 0)) as closing:
-        base_url = f"http://127.0.0.1:{closing.getsockname()[1]}"
+    base_url = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(ConfigurationError) as raised:
         issue_token(base_url, project_id=Emulator().project_id, user="ada@acme.example")
     expected = f"No emulator responds at {base_url}; start one with: fastapi-descope emulator"

@@ -8,19 +8,12 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["free_port", "running_server"]
+__all__ = ["running_server"]
 
 _ROOT = Path(__file__).parents[2]
 _START_SECONDS = 90
 """A server starts within two seconds. A machine that runs other things as well takes longer."""
 _STOP_SECONDS = 30
-
-
-def free_port() -> int:
-    """Return a port that no process uses."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @contextmanager

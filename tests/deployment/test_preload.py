@@ -7,10 +7,11 @@ import httpx
 import pytest
 
 from fastapi_descope.emulator import Emulator, JwtPair
+from tests.helpers.ports import free_port
 
 from .browser import Browser
 from .matrix import SERVERS
-from .processes import free_port, running_server
+from .processes import running_server
 
 pytestmark = pytest.mark.redis
 

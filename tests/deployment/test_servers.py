@@ -14,10 +14,11 @@ from fastapi_descope.emulator import Emulator
 from tests.faults.overrides import descope_overrides
 from tests.helpers.app_harness import add_routes
 from tests.helpers.nginx import nginx_in_front_of
+from tests.helpers.ports import free_port
 
 from .journey import Journey
 from .matrix import SERVERS, Server
-from .processes import free_port, running_server
+from .processes import running_server
 
 pytestmark = pytest.mark.redis
 

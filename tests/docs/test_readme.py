@@ -16,6 +16,7 @@ import pytest
 from fastapi_descope.emulator import Emulator
 from fastapi_descope.emulator.server import running
 from tests.helpers.app_harness import Browser
+from tests.helpers.ports import free_port
 
 pytestmark = pytest.mark.anyio
 
@@ -29,9 +30,7 @@ def _snippets() -> list[str]:
 @contextmanager
 def _uvicorn(folder: Path, environment: dict[str, str]) -> Generator[str]:
     """Run ``uvicorn main:app`` in a process and yield its URL when the port accepts connections."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "uvicorn", "main:app", "--port", str(port), "--log-level", "warning"]
     process = subprocess.Popen(command, cwd=folder, env=os.environ | environment)
     try:
@@ -39,7 +38,7 @@ def _uvicorn(folder: Path, environment: dict[str, str]) -> Generator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 def _wait_for(port: int) -> None:

@@ -7,7 +7,6 @@ the next one.
 import asyncio
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from fastapi_descope.emulator import DEFAULT_PROJECT_ID
+from tests.helpers.ports import free_port
 
 from .browsers import AppClient, Browser
 from .shared_clock import SharedClock
@@ -100,8 +100,7 @@ class App:
     ) -> None:
         self._setup = config
         self._log = log
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self._port: int = probe.getsockname()[1]
+        self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}"
         self._environment = {
             "PATH": os.environ["PATH"],

@@ -18,6 +18,8 @@ from packaging.requirements import Requirement
 from tests.helpers.app_harness import Browser
 from tests.helpers.docs_page import Command, File, Press, SignIn, Step
 
+from .ports import free_port
+
 __all__ = ["Walk", "contains"]
 
 _SECONDS = 60.0
@@ -47,7 +49,7 @@ class Walk:
         self._directory = folder
         self._environment = dict(environment)
         self._installs = installs
-        self._ports = {port: _free_port() for port in _PORTS}
+        self._ports = {port: free_port() for port in _PORTS}
         self._servers: dict[int, subprocess.Popen[bytes]] = {}
         self._cookies = httpx.Cookies()
 
@@ -206,9 +208,3 @@ def _accepts(port: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-        return port

@@ -9,6 +9,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .ports import free_port
+
 _SEARCH_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin"
 
 _CONFIGURATION = """
@@ -62,7 +64,7 @@ def nginx_with(http: str, folder: Path) -> Generator[str]:
     """Yield the URL of an nginx with the block ``http``, which listens on ``LISTEN``."""
     program = shutil.which("nginx", path=_SEARCH_PATH)
     assert program, "nginx is missing: scripts/setup installs it"
-    port = _free_port()
+    port = free_port()
     configuration = folder / "nginx.conf"
     configuration.write_text(_CONFIGURATION.format(http=http.replace(LISTEN, f"127.0.0.1:{port}")))
     command = [program, "-p", f"{folder}/", "-e", "stderr", "-c", str(configuration)]
@@ -72,17 +74,11 @@ def nginx_with(http: str, folder: Path) -> Generator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(timeout=10)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+        process.wait(timeout=60)
 
 
 def _wait_until_listening(port: int) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while True:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()

@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Mapping
@@ -14,6 +13,8 @@ from redis import ConnectionError as RedisConnectionError
 from redis import Redis, ResponseError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+
+from .ports import free_port
 
 _ATTEMPTS = 3
 """Another process can take a port that was free."""
@@ -32,13 +33,6 @@ class _Client(Protocol):
     def execute_command(self, *parts: bytes | str | int) -> object: ...
 
     def close(self) -> None: ...
-
-
-def free_port() -> int:
-    """Return a port of loopback that is free now."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-    return port
 
 
 class RedisServer:

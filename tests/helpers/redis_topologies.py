@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from .redis_server import RedisServer, free_port
+from .ports import free_port
+from .redis_server import RedisServer
 
 __all__ = [
     "DOCUMENTED_COMMANDS",
@@ -344,7 +345,7 @@ def _known_ports(server: RedisServer) -> set[int]:
     return {int(line.split()[1].partition("@")[0].rpartition(":")[2]) for line in lines}
 
 
-def _wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+def _wait_until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "the servers have not started"

@@ -14,7 +14,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from fastapi_descope.emulator import Emulator, Grants, JwtPair, Project, SeedUser
-from tests.deployment.processes import free_port, running_server
+from tests.deployment.processes import running_server
+from tests.helpers.ports import free_port
 
 __all__ = ["Client", "Latency", "project_with_users", "running_workers", "seconds_until_refused"]
 

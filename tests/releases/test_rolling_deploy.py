@@ -17,8 +17,8 @@ import pytest
 from fastapi_descope.emulator import Emulator, Grants, Project, SeedUser
 from fastapi_descope.emulator.server import running
 from tests.deployment.browser import Browser
-from tests.deployment.processes import free_port
 from tests.faults.fleet import LONG_TIMEOUTS
+from tests.helpers.ports import free_port
 from tests.helpers.redis_server import RedisServer
 
 from .releases import ROOT, previous_release, running_worker

@@ -14,7 +14,8 @@ from fastapi_descope.emulator import DEFAULT_PROJECT_ID
 from tests.faults.tcp_proxy import TcpProxy
 from tests.faults.testbed import running_emulator, wait_until
 from tests.faults.upstream import Upstream
-from tests.helpers.redis_server import RedisServer, free_port
+from tests.helpers.ports import free_port
+from tests.helpers.redis_server import RedisServer
 
 __all__ = ["Fleet", "Worker", "running_fleet"]
 

@@ -25,6 +25,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from fastapi_descope._upstream.api import DescopeApi
 from fastapi_descope.errors import InvalidUpstreamResponse, UpstreamError, UpstreamUnavailable
+from tests.helpers.ports import free_port
 from tests.helpers.raw_server import Script, ok_response, serve_raw
 
 pytestmark = pytest.mark.anyio
@@ -291,9 +292,7 @@ async def test_rf07_request_on_a_broken_reused_connection_is_not_repeated() -> N
 
 async def test_a_closed_port_is_an_outage() -> None:
     """No process listens on it."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    client = client_of(f"http://127.0.0.1:{port}")
+    client = client_of(f"http://127.0.0.1:{free_port()}")
     with pytest.raises(UpstreamUnavailable):
         await client.refresh(REFRESH)
     await client.aclose()
