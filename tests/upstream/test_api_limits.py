@@ -97,6 +97,7 @@ async def test_rf08_timeout_includes_the_time_in_the_queue() -> None:
     assert all(isinstance(outcome, UpstreamUnavailable) for outcome in outcomes)
 
 
+@in_virtual_time
 async def test_rf10_at_most_twenty_calls_are_in_progress() -> None:
     """The others wait and are sent later."""
     transport = BlockingTransport()
@@ -107,6 +108,7 @@ async def test_rf10_at_most_twenty_calls_are_in_progress() -> None:
     assert (transport.max_in_progress, transport.total) == (20, 50)
 
 
+@in_virtual_time
 async def test_rf08_a_thousand_calls_may_wait_and_the_next_one_fails() -> None:
     """It fails immediately. Later calls succeed again."""
     transport = BlockingTransport()
@@ -121,6 +123,7 @@ async def test_rf08_a_thousand_calls_may_wait_and_the_next_one_fails() -> None:
     assert transport.total == 1021
 
 
+@in_virtual_time
 async def test_cancelled_calls_free_their_places() -> None:
     """This holds for calls in progress and in the queue."""
     transport = BlockingTransport()
@@ -135,6 +138,7 @@ async def test_cancelled_calls_free_their_places() -> None:
     assert transport.in_progress == 0
 
 
+@in_virtual_time
 async def test_queued_calls_fail_when_the_client_is_closed() -> None:
     """A connection opened after the close would never be closed."""
     transport = BlockingTransport()

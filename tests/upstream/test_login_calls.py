@@ -10,7 +10,7 @@ from typing_extensions import override
 from fastapi_descope._upstream.api import DescopeApi
 from fastapi_descope.errors import CircuitOpen, RateLimited, UpstreamError, UpstreamUnavailable
 from fastapi_descope.events import Event, EventBus, UpstreamDegraded, UpstreamRecovered
-from tests.helpers.event_loop import run_ready
+from tests.helpers.event_loop import in_virtual_time, run_ready
 from tests.helpers.fake_clock import FakeClock
 
 pytestmark = pytest.mark.anyio
@@ -73,6 +73,7 @@ async def error_of(call: Awaitable[object]) -> UpstreamError | None:
 
 @EACH_LOGIN_CALL
 @EACH_SESSION_CALL
+@in_virtual_time
 async def test_rf10_flood_of_logins_does_not_block_sessions(login: Call, session: Call) -> None:
     """Of three hundred calls five are in progress, a hundred wait, and the others fail immediately."""
     upstream = FakeUpstream(None)

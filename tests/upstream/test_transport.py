@@ -211,6 +211,7 @@ def test_rf09_probe_lost_with_its_event_loop_is_replaced() -> None:
     loop.close()
 
 
+@in_virtual_time
 async def test_queued_calls_fail_immediately_when_the_breaker_opens() -> None:
     """Five of twenty calls fail, and the queued ones are not sent.
 
@@ -255,6 +256,7 @@ async def test_rf08_timeouts_in_our_own_queue_are_no_outage() -> None:
     assert (upstream.request_count, upstream.recorded_events) == (40, [])
 
 
+@in_virtual_time
 async def test_rf08_a_full_queue_is_no_outage() -> None:
     """A call that does not fit into the queue is no failure of Descope."""
     upstream = FakeUpstream()
@@ -299,6 +301,7 @@ async def test_rf09_rate_limit_of_one_user_does_not_limit_others() -> None:
     assert (upstream.request_count, upstream.recorded_events) == (11, [])
 
 
+@in_virtual_time
 async def test_rf09_queued_calls_are_rejected_by_a_shared_rate_limit() -> None:
     """Twenty calls get a 429, and the 480 queued ones are not sent."""
     upstream = FakeUpstream()
