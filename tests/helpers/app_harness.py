@@ -4,9 +4,12 @@ Everything runs in one process over ASGI, with one clock. The emulator signs tok
 them: no security check is switched off.
 """
 
+import asyncio
 import html
 import re
+import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from urllib.parse import urljoin
 
@@ -24,10 +27,11 @@ from fastapi_descope import (
     OptionalUser,
     PageTexts,
 )
-from fastapi_descope.emulator import Emulator, Project
+from fastapi_descope.emulator import Clock, Emulator, Project
 from fastapi_descope.events import Event
 from fastapi_descope.pages import RenderPage
 from tests.helpers.emulator import signing_key
+from tests.helpers.event_loop import VirtualTimeLoop
 
 APP = "http://127.0.0.1:8000"
 IDP = "http://127.0.0.1:8787"
@@ -193,6 +197,19 @@ class AppHarness:
 EnvFactory = Callable[..., AppHarness]
 
 
+def injected_clock() -> Clock:
+    """Return a clock that only the test moves; a test in virtual time moves it with its loop.
+
+    It begins at the real time, by which httpx expires cookies.
+    """
+    now = time.time()
+    with suppress(RuntimeError):
+        loop = asyncio.get_running_loop()
+        if isinstance(loop, VirtualTimeLoop):
+            return Clock(lambda: now + loop.time())
+    return Clock(lambda: now)
+
+
 def build_app_harness(
     *,
     app: FastAPI | None = None,
@@ -207,7 +224,7 @@ def build_app_harness(
     **settings: object,
 ) -> AppHarness:
     """Build an app with its emulator. Further keywords are settings."""
-    emulator = emulator or Emulator(project, signing_key=signing_key())
+    emulator = emulator or Emulator(project, clock=injected_clock(), signing_key=signing_key())
     app = app or FastAPI()
     values: dict[str, object] = {
         "project_id": emulator.project_id,

@@ -8,6 +8,7 @@ import pytest
 from fastapi_descope.emulator import JwtPair
 from fastapi_descope.events import Event, UpstreamDegraded, UpstreamRecovered
 from tests.helpers.app_harness import AppHarness, Browser, EnvFactory
+from tests.helpers.event_loop import in_virtual_time
 
 pytestmark = pytest.mark.anyio
 
@@ -81,6 +82,7 @@ async def test_f1_navigation_during_an_outage_gets_a_page(make_env: EnvFactory) 
     assert "location" not in page.headers
 
 
+@in_virtual_time
 async def test_f1_one_request_probes_descope_after_an_outage(make_env: EnvFactory) -> None:
     """Of fifty requests with expired sessions, one makes a call. The others get a 503 while it runs."""
     env = make_env()

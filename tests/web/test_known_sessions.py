@@ -12,6 +12,7 @@ from fastapi_descope._web.known_sessions import KnownSessions
 from fastapi_descope.emulator import Clock, Emulator, JwtPair, SigningKey
 from tests.helpers.app_harness import AppHarness, EnvFactory
 from tests.helpers.emulator import signing_key
+from tests.helpers.event_loop import in_virtual_time
 from tests.web.conftest import NOW
 
 pytestmark = pytest.mark.anyio
@@ -198,6 +199,7 @@ async def test_jw01_no_session_is_known_after_a_change_of_the_keys(env: AppHarne
     await _visit(env, f"DS={pair.session_jwt}", status=401)
 
 
+@in_virtual_time
 async def test_jw01_session_verified_under_former_keys_does_not_become_known(env: AppHarness) -> None:
     """The keys change while a hook decides about the session."""
     called, decided = asyncio.Event(), asyncio.Event()

@@ -17,6 +17,7 @@ from fastapi_descope import AuthSession, require_mfa, require_step_up
 from fastapi_descope._encoding import base64url_encode
 from fastapi_descope._upstream.login_options import LoginParams
 from tests.helpers.app_harness import IDP, Browser, EnvFactory, add_routes
+from tests.helpers.event_loop import in_virtual_time
 
 pytestmark = pytest.mark.anyio
 
@@ -309,6 +310,7 @@ async def test_cb15_planted_mark_excuses_no_foreign_parameter(make_env: EnvFacto
 
 
 @ELSEWHERE
+@in_virtual_time
 async def test_cb19_logins_that_other_sites_begin_leave_room_for_others(
     make_env: EnvFactory, site: str
 ) -> None:

@@ -12,6 +12,7 @@ import pytest
 from fastapi_descope.emulator import Project
 from fastapi_descope.events import RefreshRefused, UpstreamTokenRejected
 from tests.helpers.app_harness import AppHarness, EnvFactory
+from tests.helpers.event_loop import in_virtual_time
 
 pytestmark = pytest.mark.anyio
 
@@ -123,12 +124,13 @@ async def test_rf01_well_formed_rejection_does_not_fail_the_request_of_a_live_se
     }
 
 
+@in_virtual_time
 @pytest.mark.parametrize("case", UNAVAILABLE)
 async def test_rf01_any_other_response_is_503_for_an_expired_session(make_env: EnvFactory, case: str) -> None:
     """With the time to wait; no cookie changes."""
     given, retry_after = UNAVAILABLE[case]
 
-    response = await request(make_env(upstream_timeout=0.1), EXPIRED, **given)
+    response = await request(make_env(), EXPIRED, **given)
 
     assert (response.status_code, response.json()["code"]) == (503, "upstream_unavailable")
     assert headers(response) == {
@@ -139,12 +141,13 @@ async def test_rf01_any_other_response_is_503_for_an_expired_session(make_env: E
     }
 
 
+@in_virtual_time
 @pytest.mark.parametrize("case", UNAVAILABLE)
 async def test_rf01_any_other_response_does_not_affect_a_live_session(
     make_env: EnvFactory, case: str
 ) -> None:
     """200 with the old session and without cookies."""
-    response = await request(make_env(upstream_timeout=0.1), AHEAD, **UNAVAILABLE[case][0])
+    response = await request(make_env(), AHEAD, **UNAVAILABLE[case][0])
 
     assert (response.status_code, response.json()["tenant"]) == (200, "acme")
     assert headers(response) == {

@@ -19,6 +19,7 @@ from tests.helpers.app_harness import APP, AppHarness, EnvFactory
 from tests.helpers.asgi_client import send_request
 from tests.helpers.auth_harness import ADA_ID
 from tests.helpers.cookie_jar import deleted_names
+from tests.helpers.event_loop import in_virtual_time
 
 pytestmark = pytest.mark.anyio
 
@@ -167,6 +168,7 @@ async def test_lo06_logout_with_a_bearer_is_rejected(make_env: EnvFactory) -> No
     assert response.status_code == 400
 
 
+@in_virtual_time
 async def test_lo01_logout_does_not_wait_for_a_slow_body(make_env: EnvFactory) -> None:
     """The cookies are deleted within two seconds also if the body never ends."""
     env = make_env()
