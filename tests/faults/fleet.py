@@ -10,11 +10,11 @@ from typing import Literal, cast
 from tests.helpers.redis_server import RedisServer
 from tests.helpers.redis_topologies import TOPOLOGIES, RunningRedis, SentinelServers
 
-from .browsers import Browser
+from .browsers import AppClient, Browser
 from .checker import Checker
 from .kill_points import KillPoints
 from .redis_proxy import RedisProxy
-from .testbed import Testbed, TestbedConfig, running_testbed
+from .testbed import ProcessStats, Testbed, TestbedConfig, running_testbed, wait_until
 from .upstream import EXPIRED
 
 __all__ = [
@@ -29,8 +29,8 @@ __all__ = [
 LONG_TIMEOUTS = {"DESCOPE_UPSTREAM_TIMEOUT": "30", "TESTBED_REDIS_TIMEOUT": "10"}
 """Settings for scenarios in which a busy machine must not look like an outage."""
 
-DEPLOY_SETTINGS = {**LONG_TIMEOUTS, "TESTBED_LEASE_SECONDS": "0.6", "UVICORN_TIMEOUT_GRACEFUL_SHUTDOWN": "1"}
-"""Settings for deploys, which give requests one second, and for calls that are longer than a lease."""
+DEPLOY_SETTINGS = {**LONG_TIMEOUTS, "TESTBED_LEASE_SECONDS": "1.5", "UVICORN_TIMEOUT_GRACEFUL_SHUTDOWN": "1"}
+"""Settings for deploys that cut requests off after a second, and for calls that are longer than a lease."""
 
 NETWORK_SETTINGS = {**LONG_TIMEOUTS, "TESTBED_REDIS_TIMEOUT": "2"}
 """Settings for scenarios in which commands to Redis time out, although Redis is healthy."""
@@ -74,6 +74,29 @@ class Fleet:
         checker = await Checker.start(self.testbed, name, fault)
         await self.testbed.upstream.project(rotate_refresh=rotate, reuse_grace=reuse_grace)
         return checker
+
+    async def stats(self) -> dict[int, ProcessStats]:
+        """Return the stats of every worker."""
+        while len(found := await self.testbed.app.stats()) < self.workers:
+            pass
+        return found
+
+    async def requests_per_worker(self) -> dict[int, int]:
+        """Return how many requests each worker has received so far."""
+        return {pid: one.received for pid, one in (await self.stats()).items()}
+
+    async def connect_to_redis(self) -> None:
+        """Let every worker refresh a session, so that it has connected to Redis."""
+        before = await self.requests_per_worker()
+
+        async def have_all_refreshed() -> bool:
+            visitors = await self.expired_browsers(4 * self.workers)
+            async with AppClient(self.testbed.app.url, self.testbed.clock) as client:
+                await asyncio.gather(*(Browser(each.user, client).send() for each in visitors))
+            now = await self.requests_per_worker()
+            return all(now[pid] > before[pid] for pid in before)
+
+        await wait_until(have_all_refreshed)
 
     async def expired_browsers(self, count: int) -> list[Browser]:
         """Create browsers with an expired session and a valid refresh token."""

@@ -11,7 +11,7 @@ from typing import TypeVar
 from .browsers import AppClient, Browser, Response
 from .checker import Checker, Report
 from .fleet import Fleet
-from .testbed import ProcessStats, Scale, wait_until
+from .testbed import Scale, wait_until
 
 __all__ = [
     "client_disconnects",
@@ -26,8 +26,8 @@ _OK, _UNAUTHORIZED = 200, 401
 _GRACE_SECONDS = 30
 _QUIET_SECONDS = (20, 31, 60, 180)
 """The times between the requests of a browser that gets no response, in seconds; less than ten minutes."""
-_DRAIN_SECONDS = 11.0
-"""The limit of a shutdown: what uvicorn grants requests plus what the plugin grants refreshes."""
+_SHUTDOWN_SECONDS = 30.0
+"""The limit of a shutdown, after which Kubernetes kills a process."""
 
 T = TypeVar("T")
 
@@ -40,10 +40,10 @@ async def concurrent_requests(fleet: Fleet, scale: Scale) -> Report:
     checker = await fleet.start_scenario("RF03", "expired session: 1000 requests, 4 workers")
     await _warm_up(fleet)
     (browser,) = await fleet.expired_browsers(1)
-    before = await _requests_per_worker(fleet)
+    before = await fleet.requests_per_worker()
     await fleet.testbed.upstream.fault("refresh", delay=1.0)
     await _request_from_many_clients(fleet, browser, clients=5, requests=1000)
-    per_worker = [now - before[pid] for pid, now in (await _requests_per_worker(fleet)).items()]
+    per_worker = [now - before[pid] for pid, now in (await fleet.requests_per_worker()).items()]
     checker.expect(sum(per_worker) == 1000, f"{per_worker} requests reached the workers")
     checker.expect(min(per_worker) > 0, f"{per_worker} requests per worker")
     _expect_one_pair(checker, browser)
@@ -52,9 +52,9 @@ async def concurrent_requests(fleet: Fleet, scale: Scale) -> Report:
 
 async def long_call(fleet: Fleet, scale: Scale) -> Report:
     """RF-03: the lease is renewed during the call, so no other process acquires it."""
-    lease, call = float(fleet.testbed.config.variables["TESTBED_LEASE_SECONDS"]), 2.0
+    lease = float(fleet.testbed.config.variables["TESTBED_LEASE_SECONDS"])
+    call = 3 * lease
     checker = await fleet.start_scenario("RF03", f"long call: {call} s, with a lease of {lease} s")
-    checker.expect(call >= 3 * lease, "the call is too short for this test")
     (browser,) = await fleet.expired_browsers(1)
     await fleet.testbed.upstream.fault("refresh", delay=call)
     requests = 60 if scale is Scale.SHORT else 1000
@@ -125,7 +125,7 @@ async def deploy(fleet: Fleet, scale: Scale) -> Report:
     for browser, response in zip(browsers, responses, strict=True):
         browser.receive(response)
     gone = await shutdown
-    checker.expect(gone < _DRAIN_SECONDS, f"the shutdown took {gone:.0f} s")
+    checker.expect(gone < _SHUTDOWN_SECONDS, f"the shutdown took {gone:.0f} s")
     await fleet.testbed.app.start()
     return await checker.report(browsers, measured=f"shutdown in {gone:.1f} s")
 
@@ -143,7 +143,7 @@ async def deploy_with_disconnects(fleet: Fleet, scale: Scale) -> Report:
         browser.responses.clear()  # uvicorn's response to a request that it cancels is not ours
     await fleet.testbed.upstream.clear()
     gone = await shutdown
-    checker.expect(gone < _DRAIN_SECONDS, f"the shutdown took {gone:.0f} s")
+    checker.expect(gone < _SHUTDOWN_SECONDS, f"the shutdown took {gone:.0f} s")
     await fleet.testbed.app.start()
     responses = await _limit_concurrency(browser.get() for browser in browsers)
     counts = await fleet.testbed.upstream.counts()
@@ -207,14 +207,7 @@ async def _limit_concurrency(calls: Iterable[Coroutine[None, None, T]]) -> list[
 
 async def _are_in_flight(fleet: Fleet, count: int) -> bool:
     """Return whether the workers have exactly ``count`` requests in flight."""
-    return sum(one.in_flight for one in (await _stats(fleet)).values()) == count
-
-
-async def _stats(fleet: Fleet) -> dict[int, ProcessStats]:
-    """Return the stats of every worker."""
-    while len(found := await fleet.testbed.app.stats()) < fleet.workers:
-        pass
-    return found
+    return sum(one.in_flight for one in (await fleet.stats()).values()) == count
 
 
 async def _request_from_many_clients(fleet: Fleet, browser: Browser, *, clients: int, requests: int) -> None:
@@ -253,12 +246,7 @@ async def _warm_up(fleet: Fleet) -> None:
 
     async def have_all_served() -> bool:
         await _request_from_many_clients(fleet, visitor, clients=1, requests=4 * fleet.workers)
-        return all((await _requests_per_worker(fleet)).values())
+        return all((await fleet.requests_per_worker()).values())
 
     await wait_until(have_all_served)
     await fleet.testbed.upstream.close_idle_connections()
-
-
-async def _requests_per_worker(fleet: Fleet) -> dict[int, int]:
-    """Return how many requests each worker has received so far."""
-    return {pid: one.received for pid, one in (await _stats(fleet)).items()}

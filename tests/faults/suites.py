@@ -97,11 +97,11 @@ def _fleets() -> list[Suite[Fleet]]:
             *losses,
             *stored,
             *graced,
+            deploy,
         ),
         _fleet(
             partial(running_fleet, workers=2, variables=DEPLOY_SETTINGS),
             long_call,
-            deploy,
             deploy_with_disconnects,
         ),
         _fleet(partial(running_fleet, workers=4), concurrent_requests),

@@ -104,9 +104,9 @@ async def test_f11_disconnected_clients_lose_no_session(four_workers: Fleet) -> 
 
 
 @pytest.mark.slow
-async def test_f15_deploy_answers_waiting_requests(deployed_fleet: Fleet) -> None:
-    """A hundred refreshes are in flight when SIGTERM comes."""
-    check(await fleet_scenarios.deploy(deployed_fleet, Scale.SHORT))
+async def test_f15_deploy_answers_waiting_requests(four_workers: Fleet) -> None:
+    """A hundred refreshes are in flight when SIGTERM comes, and uvicorn waits for them."""
+    check(await fleet_scenarios.deploy(four_workers, Scale.SHORT))
 
 
 @pytest.mark.slow

@@ -85,7 +85,7 @@ class ProcessStats:
     held: int
 
 
-async def wait_until(condition: Callable[[], Awaitable[bool]], seconds: float = 30.0) -> None:
+async def wait_until(condition: Callable[[], Awaitable[bool]], seconds: float = 60.0) -> None:
     """Poll a condition of another process until it is true."""
     async with asyncio.timeout(seconds):
         while not await condition():  # noqa: ASYNC110 - another process
@@ -128,7 +128,7 @@ class App:
             return
         if self._process.returncode is None:
             self._process.send_signal(sig)
-        await asyncio.wait_for(self._process.wait(), 30)
+        await asyncio.wait_for(self._process.wait(), 60)
         self._process = None
 
     async def stats(self) -> dict[int, ProcessStats]:

@@ -130,6 +130,8 @@ async def topology_is_slow(fleet: Fleet, scale: Scale, latency: float) -> Report
     tabs = _TABS if is_in_time else 1
     name = f"{type(fleet.servers).__name__} is slow by {latency} s, no grace"
     checker = await fleet.start_scenario("F19", name)
+    # The first command of a process needs many round trips to a cluster, which are slow from now on.
+    await fleet.connect_to_redis()
     browsers = await fleet.expired_browsers(count)
     await fleet.testbed.upstream.fault("refresh", hold=True, times=count)
     requests = [asyncio.create_task(browser.send()) for browser in browsers]
