@@ -199,7 +199,7 @@ async def test_rd07_repeated_renewal_keeps_the_lease(
 ) -> None:
     """The reply to a renewal is lost. The holder goes on renewing its lease."""
     async with CountingProxy(proxy.port) as counter:
-        store = fleet.store(url=counter.url, lease_seconds=0.6)
+        store = fleet.store(url=counter.url, lease_seconds=1.5)
         await acquire_lease(store)
         proxy.lose_replies(Lost.RESET)
         await asyncio.wait_for(counter.until(counter.round_trips + 8), 60)

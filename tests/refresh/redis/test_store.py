@@ -156,7 +156,7 @@ async def test_connections_are_limited_and_reused(fleet: Fleet, redis_server: Re
 async def test_rf03_lease_is_renewed_during_a_refresh(fleet: Fleet, redis_server: RedisServer) -> None:
     """A call that lasts three times the lease TTL stays the only one. Renewal ends with it."""
     async with CountingProxy(redis_server.port) as proxy:
-        store, other = fleet.store(url=proxy.url, lease_seconds=0.6), fleet.store(lease_seconds=0.6)
+        store, other = fleet.store(url=proxy.url, lease_seconds=1.5), fleet.store(lease_seconds=1.5)
         lease = await acquire_lease(store)
         await asyncio.wait_for(proxy.until(proxy.round_trips + 9), 60)
         assert await other.acquire(TOKEN) is None

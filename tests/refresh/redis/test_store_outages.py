@@ -130,7 +130,7 @@ async def test_probes_run_in_the_background(fleet: Fleet, redis_victim: RedisSer
         redis_victim.suspend()
         await store.get(TOKEN)
         for probes in range(2, 4):
-            await asyncio.wait_for(proxy.until(proxy.round_trips + 2 * probes), 20)
+            await asyncio.wait_for(proxy.until(proxy.round_trips + 2 * probes), 60)
             for _ in range(20):
                 await store.get(TOKEN)
             assert len(probing()) == 1
@@ -238,7 +238,7 @@ async def test_read_only_after_a_failover(fleet: Fleet, redis_victim: RedisServe
         store = fleet.store(url=proxy.url)
         redis_victim.command("REPLICAOF", "127.0.0.1", 1)
         await acquire_lease(store)
-        await asyncio.wait_for(proxy.until(proxy.round_trips + 2), 20)
+        await asyncio.wait_for(proxy.until(proxy.round_trips + 2), 60)
         assert fleet.events == [StoreDegraded("ReadOnlyError")]
         redis_victim.command("REPLICAOF", "NO", "ONE")
         await fleet.recover()
