@@ -42,7 +42,7 @@ def _uvicorn(folder: Path, environment: dict[str, str]) -> Generator[str]:
 
 
 def _wait_for(port: int) -> None:
-    deadline = time.monotonic() + 60  # imports are slow on a busy machine
+    deadline = time.monotonic() + 180  # imports are slow on a busy machine
     while True:
         try:
             socket.create_connection(("127.0.0.1", port)).close()

@@ -37,7 +37,7 @@ def port(emulator: Emulator) -> Iterator[int]:
 
 def connect(port: int) -> socket.socket:
     """Return a function that opens a connection."""
-    return socket.create_connection(("127.0.0.1", port), timeout=10)
+    return socket.create_connection(("127.0.0.1", port), timeout=60)
 
 
 def ask(line: socket.socket, path: str, *headers: str, body: bytes = b"") -> None:
@@ -188,7 +188,7 @@ def test_shutdown_releases_waiting_calls(capfd: pytest.CaptureFixture[str]) -> N
         lines = [connect(httpx.URL(base_url).port or 0) for _ in range(2)]
         for line in lines:
             ask(line, f"/v2/keys/{emulator.project_id}", "Connection: close")
-            assert waiting.acquire(timeout=10)
+            assert waiting.acquire(timeout=60)
     for line, body in zip(lines, (b"drip", b"late"), strict=True):
         assert everything(line).endswith(b"\r\n\r\n" + body)
         line.close()

@@ -22,7 +22,7 @@ from .ports import free_port
 
 __all__ = ["Walk", "contains"]
 
-_SECONDS = 60.0
+_SECONDS = 180.0
 _PORTS = (8000, 8787)
 _SERVERS = {
     "fastapi-descope emulator": (8787, "--port {}"),
@@ -94,7 +94,7 @@ class Walk:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=10 * _SECONDS,
+            timeout=3 * _SECONDS,
             check=False,
         )
         variables = self._state("env").read_text(encoding="utf-8").split("\0")

@@ -56,7 +56,7 @@ class Fleet:
 
     async def recover(self) -> None:
         """Wait until every outage has ended, and every process has sent the writes that it kept."""
-        await asyncio.wait_for(asyncio.gather(*probing()), 20)
+        await asyncio.wait_for(asyncio.gather(*probing()), 60)
 
     async def __aenter__(self) -> Self:
         return self

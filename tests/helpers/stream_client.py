@@ -8,7 +8,7 @@ from .app_harness import AppHarness
 
 __all__ = ["StreamClient"]
 
-_TIMEOUT = 5.0
+_TIMEOUT = 60.0
 """Seconds after which a test fails instead of waiting for ever."""
 
 
