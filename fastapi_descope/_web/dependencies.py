@@ -116,8 +116,10 @@ class _Optional(OptionalSessionScheme, Generic[T]):
     """A dependency that returns a part of the session, or None without one.
 
     As a dependency of a whole app it runs before the login and logout routes too, which must work if Descope
-    is unreachable or the session is refused (LO-01). On those it then returns None.
+    is unreachable or the session is refused. On those it then returns None.
     """
+
+    # Logout and login must work: LO-01, SG-06.
 
     def __init__(self, selector: Callable[[AuthSession], T | None]) -> None:
         self._selector = selector
