@@ -8,7 +8,20 @@ from types import MappingProxyType
 from .samples import Growth, Limit, ProcessSample, RedisSample, growth
 from .visitors import Tally, Violation
 
-__all__ = ["Check", "Moment", "Verdict", "idle_checks", "process_checks", "redis_checks", "tally_checks"]
+__all__ = [
+    "KEYS_AT_LEAST",
+    "KEYS_PER_ACTION",
+    "LASTING_FILES",
+    "LASTING_TASKS",
+    "LIMITS",
+    "Check",
+    "Moment",
+    "Verdict",
+    "idle_checks",
+    "process_checks",
+    "redis_checks",
+    "tally_checks",
+]
 
 LIMITS: Mapping[str, Limit] = MappingProxyType(
     {
@@ -20,13 +33,13 @@ LIMITS: Mapping[str, Limit] = MappingProxyType(
 )
 """How much each value of a process may grow in the second half of the soak."""
 
-_LASTING_FILES = 48
+LASTING_FILES = 48
 """Connections that an idle worker keeps: twenty to Descope, seventeen to Redis, and those of the load."""
-_LASTING_TASKS = 4
-_KEYS_PER_ACTION = 7
+LASTING_TASKS = 4
+KEYS_PER_ACTION = 7
 """A login writes two keys, and a logout up to five for each token of the session: its result, the one that
 this replaced, its predecessor, and the marks of two revocations."""
-_KEYS_AT_LEAST = 50
+KEYS_AT_LEAST = 50
 _RESULT_SECONDS = 660.0
 """Longer than any key of a refresh or a confirmed logout lasts."""
 
@@ -94,7 +107,7 @@ def idle_checks(
             continue
         files, tasks = new.files - old.files, new.tasks - old.tasks
         text = f"worker {number} is idle: {files:+d} files and {tasks:+d} tasks since the start"
-        yield Check(text, files <= _LASTING_FILES and tasks <= _LASTING_TASKS)
+        yield Check(text, files <= LASTING_FILES and tasks <= LASTING_TASKS)
 
 
 def redis_checks(moments: Sequence[Moment], *, left: Sequence[str]) -> Iterable[Check]:
@@ -106,10 +119,10 @@ def redis_checks(moments: Sequence[Moment], *, left: Sequence[str]) -> Iterable[
     yield Check(f"keys of Redis when every TTL has passed: {len(left)} {kinds or ''}".rstrip(), not left)
     most, at = max((redis.keys, moment.at) for moment, redis in samples)
     kib = max(redis.kib for _, redis in samples)
-    limits = [(redis.keys, _KEYS_PER_ACTION * _recent(moments, m) + _KEYS_AT_LEAST) for m, redis in samples]
+    limits = [(redis.keys, KEYS_PER_ACTION * _recent(moments, m) + KEYS_AT_LEAST) for m, redis in samples]
     text = f"keys of Redis: at most {most:,}, after {at:.0f} s, in {kib:,} KiB"
     is_ok = all(keys <= limit for keys, limit in limits)
-    yield Check(f"{text}; at most {_KEYS_PER_ACTION} for each action of eleven minutes", is_ok)
+    yield Check(f"{text}; at most {KEYS_PER_ACTION} for each action of eleven minutes", is_ok)
 
 
 def tally_checks(tally: Tally) -> Iterable[Check]:
