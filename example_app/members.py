@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Annotated, Any, cast
+from urllib.parse import urlencode
 
 import httpx
 from descope import AssociatedTenant, AuthException, DescopeClientAsync, RateLimitException
@@ -158,9 +159,12 @@ async def _colleague(user_id: str, directory: Directory, tenant: CurrentTenant, 
 
 
 @router.get("/members")
-async def members(page: CurrentPage, tenant: CurrentTenant) -> Response:
-    """The members. Without a management key the page explains how to get one."""
-    return await _page(page, tenant.id)
+async def members(page: CurrentPage, tenant: CurrentTenant, changed: str = "") -> Response:
+    """The members. Without a management key the page explains how to get one.
+
+    ``changed`` is the user id of the member whose role has just been changed.
+    """
+    return await _page(page, tenant.id, changed=changed)
 
 
 @router.post("/members", dependencies=[NOT_IMPERSONATED])
@@ -191,7 +195,7 @@ async def set_role(
 ) -> Response:
     """Change the role of a member. The member's session has it after its next refresh."""
     await directory.set_role(tenant.id, member, role)
-    return redirect(request, "/members")
+    return redirect(request, f"/members?{urlencode({'changed': member.user_id})}")
 
 
 @router.post("/members/{user_id}/remove", dependencies=[NOT_IMPERSONATED])
@@ -207,8 +211,9 @@ async def remove(
 
 
 async def _page(
-    page: CurrentPage, tenant_id: str, *, refused: str = "", status: int = HTTPStatus.OK
+    page: CurrentPage, tenant_id: str, *, changed: str = "", refused: str = "", status: int = HTTPStatus.OK
 ) -> Response:
     directory = _directory(page.request)
     found = None if directory is None else await directory.members(tenant_id)
-    return page.render("members.html", status=status, members=found, roles=Role, refused=refused)
+    values = {"members": found, "roles": Role, "changed": changed, "refused": refused}
+    return page.render("members.html", status=status, **values)

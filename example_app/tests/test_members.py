@@ -141,14 +141,16 @@ async def test_a_member_is_not_invited(open_browser: OpenBrowser, emulator: Emul
 async def test_a_role_is_changed_in_this_organisation_only(
     open_browser: OpenBrowser, emulator: Emulator
 ) -> None:
-    """The session of the member has it after the next refresh."""
+    """The page says so. The session of the member has it after the next refresh."""
     ada, grace = await open_browser(ADA, "acme"), await open_browser(GRACE, "acme")
     response = await ada.post(f"/members/{_id(GRACE)}/role", data={"role": "admin"}, headers=HEADERS)
+    page = await ada.get(response.headers["location"])
     before = await grace.get("/admin")
     emulator.clock.advance(660)
     after = await grace.get("/admin")
     changed = emulator.project.find_user(GRACE)
     assert response.status_code == 303
+    assert "The role of Grace Hopper is admin now." in page.text
     assert (before.status_code, after.status_code) == (403, 200)
     assert changed is not None
     assert (changed.roles, changed.grants_in("acme").roles) == ((), ("admin",))

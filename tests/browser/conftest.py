@@ -90,10 +90,10 @@ class Fieldnotes:
         page.wait_for_url(self.url + "/reports")
 
     def make_admin(self, page: Page, name: str) -> None:
-        """Give a member the role on the open page of the members, and wait until it is shown again."""
+        """Give a member the role on the open page of the members, and wait until the page says so."""
         page.get_by_label(f"Role of {name}").select_option("admin")
-        with page.expect_event("load"):
-            page.get_by_role("button", name=f"Change the role of {name}").click()
+        page.get_by_role("button", name=f"Change the role of {name}").click()
+        expect(page.get_by_text(f"The role of {name} is admin now.")).to_be_visible()
 
     def expire_everything(self) -> None:
         """Let session and refresh token expire."""
