@@ -13,7 +13,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from .._config.origin import Origin
 from .._web.app_location import CALLBACK, LOGIN, LOGIN_PAGE, RouteFinder
-from .._web.middleware import DescopeMiddleware
+from .._web.middleware import DescopeMiddleware, ErrorMiddleware
 from .._web.routes.checks import check_routes
 from .._web.starlette_auth import DescopeAuthBackend
 from ..plugin import Descope
@@ -67,6 +67,12 @@ class _App:
     def has_plugin(self) -> bool:
         """Whether the app has our middleware."""
         return DescopeMiddleware in self.middleware_classes
+
+    @property
+    def hides_errors(self) -> bool:
+        """Whether middleware that ours wraps does not see all our error responses."""
+        ours = self.middleware[self.middleware_classes.index(DescopeMiddleware)]
+        return bool(ours.options.get("protect")) or ErrorMiddleware not in self.middleware_classes
 
     @property
     def outside_plugin(self) -> tuple[_Middleware, ...]:
@@ -150,7 +156,7 @@ def _check_middleware(app: _App) -> CheckResult:
     if count > 1:
         message = f"DescopeMiddleware is installed {count} times; use one Descope per app"
         return fail("middleware.repeated", message + _location(app))
-    if CORSMiddleware in classes[classes.index(DescopeMiddleware) :]:
+    if app.hides_errors and CORSMiddleware in classes[classes.index(DescopeMiddleware) :]:
         message = (
             "DescopeMiddleware wraps CORSMiddleware, so browsers hide our 401 from scripts;"
             " add CORSMiddleware after Descope(app): the middleware added last is the outermost"

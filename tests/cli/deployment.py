@@ -131,14 +131,14 @@ def unset(name: str) -> Plant:
     return plant
 
 
-def app(change: Callable[[FastAPI], object], *, first: bool = False) -> Plant:
+def app(change: Callable[[FastAPI], object], *, first: bool = False, protect: bool = False) -> Plant:
     """Return a plant that changes the app, after or before the plugin is installed."""
 
     def build() -> FastAPI:
         built = FastAPI()
         if first:
             change(built)
-        Descope(built)
+        Descope(built, protect=protect)
         if not first:
             change(built)
         return built

@@ -376,11 +376,24 @@ async def test_an_app_with_the_middleware_only(emulator: Emulator) -> None:
     assert results_of(results, "routes")[0][0] is Severity.FAIL
 
 
-async def test_cors_middleware_inside_the_plugins(emulator: Emulator) -> None:
-    """CORSMiddleware that was added first does not see our 401."""
+def _protected(app: FastAPI, settings: DescopeSettings) -> None:
+    Descope(app, settings=settings, protect=True)
+
+
+def _explicit(app: FastAPI, settings: DescopeSettings) -> None:
+    descope = Descope(settings=settings)
+    app.include_router(descope.router)
+    app.add_middleware(DescopeMiddleware, descope=descope)
+
+
+@pytest.mark.parametrize("install", [_protected, _explicit])
+async def test_cors_middleware_inside_the_plugins(
+    emulator: Emulator, install: Callable[[FastAPI, DescopeSettings], None]
+) -> None:
+    """CORSMiddleware that was added first does not see our 401, if DescopeMiddleware sends it."""
     app = FastAPI()
     app.add_middleware(CORSMiddleware)
-    Descope(app, settings=DescopeSettings(project_id=PROJECT, base_url=API))
+    install(app, DescopeSettings(project_id=PROJECT, base_url=API))
     assert results_of(await run_doctor(emulator, app), "middleware") == [
         (
             Severity.FAIL,
@@ -390,6 +403,15 @@ async def test_cors_middleware_inside_the_plugins(emulator: Emulator) -> None:
             ),
         )
     ]
+
+
+async def test_cors_middleware_between_the_plugins_two(emulator: Emulator) -> None:
+    """Without ``protect`` the innermost middleware sends our 401, so CORSMiddleware sees it."""
+    app = FastAPI()
+    app.add_middleware(CORSMiddleware)
+    Descope(app, settings=DescopeSettings(project_id=PROJECT, base_url=API))
+    results = await run_doctor(emulator, app)
+    assert results_of(results, "middleware") == [(Severity.OK, "DescopeMiddleware is installed")]
 
 
 async def test_cors_middleware_outside_the_plugins(emulator: Emulator) -> None:

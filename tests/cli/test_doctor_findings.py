@@ -161,7 +161,7 @@ ROWS = {
     "no plugin": Row(bare_app(), "middleware.missing", "fail", "use Descope(app)"),
     "two plugins": Row(app(lambda built: built.add_middleware(DescopeMiddleware, descope=Descope())),
         "middleware.repeated", "fail", "use one Descope per app"),
-    "CORS inside": Row(app(cors(allow_origins=["https://app.example.com"]), first=True),
+    "CORS inside": Row(app(cors(allow_origins=["https://app.example.com"]), first=True, protect=True),
         "middleware.wraps_cors", "fail", "add CORSMiddleware after Descope(app)"),
     "authentication outside": Row(
         app(lambda built: built.add_middleware(AuthenticationMiddleware, backend=DescopeAuthBackend())),

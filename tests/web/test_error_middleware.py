@@ -8,6 +8,7 @@ from fastapi import APIRouter, FastAPI, WebSocket
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.base import RequestResponseEndpoint
+from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
@@ -120,6 +121,20 @@ async def test_catch_all_middleware_does_not_turn_a_401_into_a_500(make_env: Env
     assert script.headers["vary"] == "Cookie, Authorization"
     assert person.status_code == 303
     assert person.headers["location"] == f"/login/sso?return_to={path.replace('/', '%2F')}"
+
+
+@pytest.mark.parametrize("path", ["/me", "/sub/me"])
+async def test_cors_middleware_that_was_added_before_adds_its_headers_to_a_401(
+    make_env: EnvFactory, path: str
+) -> None:
+    """So a script on another origin can read it."""
+    cors = Middleware(CORSMiddleware, allow_origins=["https://spa.example.com"], allow_credentials=True)
+    browser = _make_env(make_env, cors).browser()
+
+    response = await browser.get(path, origin="https://spa.example.com")
+
+    assert response.status_code == 401
+    assert response.headers["access-control-allow-origin"] == "https://spa.example.com"
 
 
 async def test_starlettes_function_middleware_does_not_either(make_env: EnvFactory) -> None:
