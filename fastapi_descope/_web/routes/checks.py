@@ -3,7 +3,7 @@
 Most of these mistakes leave a route open, so no user would report them.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import cast
 from weakref import WeakSet
 
@@ -31,7 +31,15 @@ from .session import SessionRoutes
 from .social import SocialRoute
 from .webhook import WebhookRoute
 
-__all__ = ["LOGIN_BEHIND_AUTH", "RouteChecks", "check_routes", "dependants", "is_own", "reject_guarded_login"]
+__all__ = [
+    "LOGIN_BEHIND_AUTH",
+    "RouteChecks",
+    "check_routes",
+    "dependants",
+    "front_ends",
+    "is_own",
+    "reject_guarded_login",
+]
 
 LOGIN_BEHIND_AUTH = (
     "A dependency of the app requires a session for the login route too, so that no user can sign in. Protect"
@@ -99,6 +107,9 @@ def check_routes(app: Starlette) -> Iterator[str]:
         if route.name == CALLBACK.name and "{" in (route.path or ""):
             yield f"{route.path}: the plugin's routes are not found under a prefix with a parameter"
     for each_app in apps:
+        for path, group in front_ends(each_app.router):
+            found = [error for each in _group_dependants(group) for error in _errors(each, is_public=False)]
+            yield from (f"{path}: {error}" for error in found)
         yield from _shadowed_routes(each_app)
         yield from _unreachable_routes(each_app)
     if has_public:
@@ -111,6 +122,25 @@ def dependants(dependant: Dependant | None) -> Iterator[Dependant]:
         yield dependant
         for each in dependant.dependencies:
             yield from dependants(each)
+
+
+def front_ends(router: object) -> Iterator[tuple[str, object]]:
+    """Yield each path of ``app.frontend``, and the group of paths that has its dependencies.
+
+    FastAPI keeps them apart, after all other routes.
+    """
+    groups: Callable[[], Iterable[object]] = getattr(router, "_iter_low_priority_routes", tuple)
+    for group in groups():
+        prefix: str = getattr(group, "frontend_prefix", "")
+        folders: Iterable[BaseRoute] = getattr(getattr(group, "original_route", group), "routes", ())
+        for folder in folders:
+            path: str = prefix + getattr(folder, "path", "")
+            yield path.rstrip("/") or "/", group
+
+
+def _group_dependants(group: object) -> Iterator[Dependant]:
+    found: Dependant | None = getattr(group, "dependant", None)
+    yield from dependants(found)
 
 
 def _dependants(route: RouteContext) -> Iterator[Dependant]:

@@ -5,7 +5,7 @@ that protects by default. Checks in the code of a handler are not found.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
 
@@ -32,7 +32,7 @@ from ..middleware import DescopeMiddleware
 from ..openapi import CallerScheme
 from ..public_endpoints import is_public
 from ..requirements import Requirement
-from .checks import dependants, is_own
+from .checks import dependants, front_ends, is_own
 
 __all__ = ["RouteRow", "RouteTable"]
 
@@ -198,14 +198,8 @@ def _rows(routes: Sequence[BaseRoute], prefix: str) -> Iterator[RouteRow]:
 
 
 def _frontend_rows(router: object) -> Iterator[RouteRow]:
-    """Yield a row for each folder of ``app.frontend``. FastAPI keeps them apart, after all other routes."""
-    groups: Callable[[], Iterable[object]] = getattr(router, "_iter_low_priority_routes", tuple)
-    for group in groups():
-        prefix: str = getattr(group, "frontend_prefix", "")
-        folders: Iterable[BaseRoute] = getattr(getattr(group, "original_route", group), "routes", ())
-        for folder in folders:
-            path: str = prefix + getattr(folder, "path", "")
-            yield replace(_row(group, path.rstrip("/") + _ANY_FILE), methods=("GET",))
+    for path, group in front_ends(router):
+        yield replace(_row(group, path.rstrip("/") + _ANY_FILE), methods=("GET",))
 
 
 def _row(route: object, path: str) -> RouteRow:

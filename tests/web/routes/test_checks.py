@@ -1,5 +1,6 @@
 """An app whose routes are open by mistake does not start, and the error names the fix."""
 
+from pathlib import Path
 from typing import Annotated
 
 import pytest
@@ -248,6 +249,32 @@ def test_a_dependency_factory_without_parentheses_is_an_error() -> None:
 
     with pytest.raises(ConfigurationError, match="parentheses"):
         RouteChecks().raise_on_errors(app)
+
+
+def test_a_front_end_behind_a_dependency_without_effect_is_an_error(tmp_path: Path) -> None:
+    """Its files would be open, in the app and in mounted apps; a dependency that works is no error."""
+
+    def admins_only() -> object:
+        return require_roles("admin")
+
+    app, inside = FastAPI(), FastAPI()
+    wrong, right = (
+        APIRouter(dependencies=[Depends(admins_only)]),
+        APIRouter(dependencies=[Depends(current_user)]),
+    )
+    wrong.frontend("/", directory=tmp_path)
+    right.frontend("/ui", directory=tmp_path)
+    app.include_router(wrong, prefix="/admin")
+    app.include_router(right)
+    inside.include_router(wrong)
+    app.mount("/sub", inside)
+
+    errors = list(check_routes(app))
+
+    assert [error.partition(" checks nothing")[0] for error in errors] == [
+        "/admin: require_roles()",
+        "/: require_roles()",
+    ]
 
 
 def test_an_app_with_a_route_error_does_not_start() -> None:
