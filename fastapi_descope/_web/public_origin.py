@@ -35,6 +35,7 @@ class PublicOrigin:
 
     def __init__(self, settings: DescopeSettings) -> None:
         self._configured = settings.public_url
+        self._public = Origin.parse(settings.public_url or "")
 
     def get(self, scope: Scope) -> str | None:
         """Return the origin, or None if it is neither configured nor inferred."""
@@ -64,21 +65,15 @@ class PublicOrigin:
         """
         return _loopback_origin(scope) is not None
 
-    def has_loopback_host(self, scope: Scope) -> bool:
-        """Return whether ``Host`` names this machine."""
-        requested = _requested_origin(Headers(raw=scope["headers"]))
-        return requested is not None and requested.is_loopback
+    def is_other_local_server(self, scope: Scope) -> bool:
+        """Return whether ``Host`` names this machine, but not the server of ``DESCOPE_PUBLIC_URL``.
 
-    def is_other_loopback_name(self, scope: Scope) -> bool:
-        """Return whether ``Host`` and ``DESCOPE_PUBLIC_URL`` are loopback names with the same port.
-
-        They then reach the same server, as ``localhost:8000`` and ``127.0.0.1:8000`` do.
+        Loopback names with one port reach one server, as ``localhost:8000`` and ``127.0.0.1:8000`` do.
         """
-        public = Origin.parse(self._configured or "")
-        requested = _requested_origin(Headers(raw=scope["headers"]))
-        if public is None or requested is None or not (public.is_loopback and requested.is_loopback):
+        public, requested = self._public, _requested_origin(Headers(raw=scope["headers"]))
+        if requested is None or not requested.is_loopback:
             return False
-        return requested.port == public.port
+        return public is None or not public.is_loopback or requested.port != public.port
 
     def is_other_host(self, scope: Scope) -> bool:
         """Return whether ``Host`` names another host than ``DESCOPE_PUBLIC_URL``, or another loopback port.
@@ -86,8 +81,7 @@ class PublicOrigin:
         Other ports do not count, nor does a missing one. A proxy may have replaced the header, so no security
         decision may depend on it.
         """
-        public = Origin.parse(self._configured or "")
-        requested = _requested_origin(Headers(raw=scope["headers"]))
+        public, requested = self._public, _requested_origin(Headers(raw=scope["headers"]))
         if public is None or requested is None:
             return False
         is_other_port = public.is_loopback and requested.port not in {None, public.port}

@@ -63,13 +63,22 @@ def test_a_request_is_loopback_if_client_and_host_are(
         ([], False),
     ],
 )
-def test_a_loopback_host_is_a_single_name_of_this_machine(
+def test_another_local_server_has_a_single_name_of_this_machine(
     settings_of: SettingsOf, hosts: list[str], *, local: bool
 ) -> None:
     """The client is not asked: a proxy on the same machine may be between."""
     public_origin = PublicOrigin(settings_of(public_url=OWN))
     scope = {**scope_of(*hosts), "client": ("203.0.113.9", 50_000)}
-    assert public_origin.has_loopback_host(scope) is local
+    assert public_origin.is_other_local_server(scope) is local
+
+
+@pytest.mark.parametrize(
+    ("host", "other"), [("localhost:8000", False), ("[::1]:8000", False), ("127.0.0.1:9000", True)]
+)
+def test_one_port_of_this_machine_is_one_server(settings_of: SettingsOf, host: str, *, other: bool) -> None:
+    """By whichever of its names."""
+    public_origin = PublicOrigin(settings_of(public_url="http://127.0.0.1:8000"))
+    assert public_origin.is_other_local_server(scope_of(host)) is other
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ class AuthorizationRedirect:
         if not public_origin.is_other_host(scope):
             return None
         self.log_once.warning(_OTHER_HOST)  # without the host, which the client can choose
-        if public_origin.has_loopback_host(scope) and not public_origin.is_other_loopback_name(scope):
+        if public_origin.is_other_local_server(scope):
             return None
         if _MOVED not in request.query_params:
             query = "&".join(filter(None, (scope["query_string"].decode("latin-1"), f"{_MOVED}=1")))
