@@ -22,7 +22,7 @@ _COOKIE_NAMES = (
 )
 _FORMER_COOKIES = "keep them in DESCOPE_FORMER_COOKIES for as long as a refresh token lives"
 
-_SECRETS = ("AUTH_MANAGEMENT_KEY", "REDIS_URL")
+_SECRETS = ("AUTH_MANAGEMENT_KEY", "REDIS_URL", "WEBHOOK_SECRET")
 _CONTAINER_FOLDERS = ("/run/", "/var/run/")
 """Where Docker and Kubernetes mount secrets, which every user of a container can read."""
 

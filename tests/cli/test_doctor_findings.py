@@ -292,6 +292,20 @@ async def test_an_unknown_project_has_one_cause(
     ]
 
 
+async def test_the_file_of_the_webhook_secret_is_judged_too(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its reader can end the sessions of every user."""
+    file = deployment.folder / "webhook"
+    file.write_text("a secret of more than sixteen characters".replace(" ", "-"))
+    file.chmod(0o644)
+    deployment.set(WEBHOOK_SECRET_FILE=str(file))
+
+    (problem,) = problems(await deployment.examine(monkeypatch))
+    assert problem.id == "settings.readable_secret"
+    assert "DESCOPE_WEBHOOK_SECRET_FILE" in problem.message
+
+
 async def test_a_secret_that_a_container_mounts_is_not_judged(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
