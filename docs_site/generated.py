@@ -77,6 +77,8 @@ def _default(name: str) -> str:
     match field.default:
         case None | ():
             return "none"
+        case ("sso",):
+            return "`sso`"
         case bool() as flag:
             return f"`{str(flag).lower()}`"
         case value:

@@ -150,7 +150,7 @@ def descope_client(descope_harness: _Harness) -> object:
 def sign_in(descope_harness: _Harness) -> Callable[..., object]:
     """Return a function that returns a test client with a new session; see ``TestHarness.sign_in``.
 
-    Its options: user, tenant, roles, permissions, amr, step_up, claims, bearer.
+    Its options: user, tenant, roles, permissions, amr, step_up, actor, claims, bearer.
     """
     return descope_harness.sign_in
 

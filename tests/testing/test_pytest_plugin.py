@@ -1,9 +1,13 @@
 """The pytest plugin in an example project: short tests, each of which fails without the guard it tests."""
 
+import re
 from importlib.metadata import entry_points
+from inspect import getdoc, signature
 
 import pytest
 
+from fastapi_descope import pytest_plugin
+from fastapi_descope.testing import SignInOptions, TestHarness
 from tests.testing.example_project import APP, GUARDED, LOADED, TESTS, write_project
 
 pytest_plugins = ["pytester"]
@@ -18,6 +22,22 @@ def project(pytester: pytest.Pytester) -> pytest.Pytester:
 def test_the_tests_of_the_example_project_pass(project: pytest.Pytester) -> None:
     """Only the name of the app is configured."""
     project.runpytest_inprocess(*LOADED).assert_outcomes(passed=GUARDED)
+
+
+@pytest.mark.parametrize(
+    ("fixture", "options"),
+    [
+        (pytest_plugin.sign_in, ["user", *SignInOptions.__annotations__]),
+        (pytest_plugin.log_in, list(signature(TestHarness.log_in).parameters)[2:]),
+    ],
+)
+def test_the_help_of_a_fixture_names_every_option(fixture: object, options: list[str]) -> None:
+    """``pytest --fixtures`` and the reference show it."""
+    text = getdoc(fixture) or ""
+    found = re.search(r"Its options: ([\w, ]+)\.", text)
+
+    assert found
+    assert sorted(found[1].split(", ")) == sorted(options)
 
 
 def test_a_guard_is_tested_in_five_lines_at_most() -> None:

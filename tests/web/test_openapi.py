@@ -199,6 +199,9 @@ def test_the_routes_of_the_plugin_are_described(make_env: EnvFactory) -> None:
         "application/json",
         "application/x-www-form-urlencoded",
     }
+    for path, method in (("/login/sso", "get"), ("/callback", "get"), ("/logout", "post")):
+        assert "content" not in paths[path][method]["responses"]["303"], path
+    assert paths["/tenant/select"]["post"]["responses"]["303"] == {"description": "A redirect, for a form"}
     problem = paths["/session"]["get"]["responses"]["401"]["content"]
     assert list(problem) == ["application/problem+json"]
     schema = paths["/session"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]

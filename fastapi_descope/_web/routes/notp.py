@@ -42,7 +42,7 @@ class NotpRoutes:
 
     # NP-06
     async def page(self, request: Request) -> Response:
-        """Show the page to sign in with WhatsApp: a link, its QR code, and who is signed in where."""
+        """Show the page to sign in with WhatsApp: a link, its QR code, and the host of the app."""
         auth = request_auth(request.scope)
         self.steps.guard.require_navigation(request)
         await auth.delete_duplicates()

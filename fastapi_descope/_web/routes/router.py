@@ -1,12 +1,12 @@
 """The router: paths, endpoints, and their OpenAPI descriptions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import APIRouter, Depends
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, RedirectResponse
 
 from ..._upstream.login_options import LoginParams
 from ..app_location import (
@@ -51,6 +51,13 @@ _SESSION = [Depends(current_session)]
 _REFRESH_COOKIE = [Depends(RefreshCookie())]
 _TENANT = "A tenant id, or a work e-mail whose domain belongs to a tenant."
 _RETURN_TO = "The path at which the login ends; by default DESCOPE_POST_LOGIN_PATH."
+
+_SEE_OTHER: Mapping[str, Any] = {
+    "status_code": HTTPStatus.SEE_OTHER,
+    "response_class": RedirectResponse,  # whose media type is none
+    "response_description": "A redirect",
+}
+_FORM_REDIRECT: dict[int | str, dict[str, Any]] = {303: {"description": "A redirect, for a form"}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +117,7 @@ def _add_social(router: PluginRouter, each: SocialRoute) -> None:
     router.add_public(
         route,
         each.login,
-        status_code=HTTPStatus.SEE_OTHER,
+        **_SEE_OTHER,
         responses=_problems(400, 403, 502, 503),
         openapi_extra=_query(return_to=_RETURN_TO, **LoginParams.meanings(social=True)),
     )
@@ -120,7 +127,7 @@ def _add_sso(router: PluginRouter, routes: LoginRoutes) -> None:
     router.add_public(
         LOGIN,
         routes.login,
-        status_code=HTTPStatus.SEE_OTHER,
+        **_SEE_OTHER,
         responses=_problems(400, 403, 502, 503),
         openapi_extra=_query(tenant=_TENANT, return_to=_RETURN_TO, **LoginParams.meanings()),
     )
@@ -130,7 +137,7 @@ def _add_callback(router: PluginRouter, routes: LoginRoutes) -> None:
     router.add_public(
         CALLBACK,
         routes.callback,
-        status_code=HTTPStatus.SEE_OTHER,
+        **_SEE_OTHER,
         responses=_problems(400, 403, 502, 503),
         openapi_extra=_query(code="The one-time code of Descope.", state="The state of the login."),
     )
@@ -156,7 +163,7 @@ def _add_magic_link(router: PluginRouter, routes: MagicLinkRoutes) -> None:
     router.add_public(
         MAGIC_LINK_VERIFY,
         routes.verify,
-        status_code=HTTPStatus.SEE_OTHER,
+        **_SEE_OTHER,
         responses=_problems(400, 403, 502, 503),
         openapi_extra=_body("state", "token"),
     )
@@ -200,7 +207,7 @@ def _add_notp(router: PluginRouter, routes: NotpRoutes) -> None:
         NOTP_SESSION,
         routes.session,
         response_model=SessionOut,
-        responses=pending | _problems(400, 403, 502, 503),
+        responses=pending | _FORM_REDIRECT | _problems(400, 403, 502, 503),
         openapi_extra=_body("state"),
     )
 
@@ -212,7 +219,7 @@ def _add_sign_out(router: PluginRouter, routes: SessionRoutes) -> None:
             route,
             endpoint,
             status_code=HTTPStatus.NO_CONTENT,
-            responses=_problems(400, 403),
+            responses=_FORM_REDIRECT | _problems(400, 403),
             openapi_extra={"security": [{REFRESH: []}, {}]},  # without a session, logout succeeds too
         )
 
@@ -243,7 +250,7 @@ def _add_session(router: PluginRouter, routes: SessionRoutes) -> None:
         methods=["POST"],
         response_model=SessionOut,
         dependencies=_REFRESH_COOKIE,
-        responses=_problems(400, 401, 403, 502, 503),
+        responses=_FORM_REDIRECT | _problems(400, 401, 403, 502, 503),
         openapi_extra=_body("tenant", "return_to"),
     )
     for path, endpoint, name, model, dependencies in (

@@ -43,11 +43,17 @@ class SessionRoutes:
     steps: LoginSteps
 
     async def logout(self, request: Request) -> Response:
-        """End this session. Its cookies are deleted even if Descope is unreachable."""
+        """End this session. Its cookies are deleted even if Descope is unreachable.
+
+        Takes `return_to`, as JSON or as a form, or no body. A form gets a redirect, a script a 204.
+        """
         return await self._logout(request, everywhere=False)
 
     async def logout_all(self, request: Request) -> Response:
-        """End every session of the user, on all devices."""
+        """End every session of the user, on all devices.
+
+        Takes what `/logout` takes, and responds as it does.
+        """
         return await self._logout(request, everywhere=True)
 
     async def select_tenant(self, request: Request) -> Response:
