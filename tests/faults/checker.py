@@ -228,7 +228,7 @@ async def _last_answer(browser: Browser) -> Response:
         return (await browser.get()).status != _UNAVAILABLE
 
     with suppress(TimeoutError):
-        await wait_until(is_available, 10)
+        await wait_until(is_available)
     return browser.responses[-1]
 
 

@@ -6,10 +6,12 @@ user, so the subject of a refresh token identifies its token family.
 """
 
 import json
+import sys
 from base64 import b64decode, urlsafe_b64decode
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from starlette.datastructures import Headers
@@ -17,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
-from fastapi_descope.emulator import Emulator, Grants, Project, SeedUser
+from fastapi_descope.emulator import Clock, Emulator, Grants, Project, SeedUser
 from fastapi_descope.emulator.server import serve
 
 __all__ = ["ControlledEmulator", "main"]
@@ -31,8 +33,8 @@ Command = Callable[..., Awaitable[object]]
 class ControlledEmulator(Emulator):
     """An emulator that is controlled over HTTP and counts refreshes by user."""
 
-    def __init__(self) -> None:
-        super().__init__(Project(users=()))
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(Project(users=()), clock=clock)
         self._user_count = 0
         self._refreshes: Counter[str] = Counter()
         self._floods: list[int] = []
@@ -169,8 +171,12 @@ def _subject(authorization: str) -> str:
 
 
 def main() -> None:
-    """Serve until killed. The first line of output is the base URL."""
-    serve(ControlledEmulator(), ready=lambda url: print(url, flush=True))  # noqa: T201 - for the testbed
+    """Serve until killed. The first line of output is the base URL.
+
+    The argument is the time at which the clock stands until a command moves it; without one it is real time.
+    """
+    clock = Clock(partial(float, sys.argv[1])) if len(sys.argv) > 1 else Clock()
+    serve(ControlledEmulator(clock), ready=lambda url: print(url, flush=True))  # noqa: T201 - for the testbed
 
 
 if __name__ == "__main__":

@@ -1,37 +1,33 @@
-"""A clock that all processes of a testbed share: real time plus an offset in a mapped file."""
+"""A clock that all processes of a testbed share: a time in a mapped file, which only the testbed moves."""
 
 import mmap
 import struct
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 __all__ = ["SharedClock"]
 
-_OFFSET = struct.Struct("d")
-_real_time = time.time  # a worker may replace time.time by this clock
+_TIME = struct.Struct("d")
 
 
 class SharedClock:
-    """Returns epoch seconds. ``advance`` takes effect in all processes at once."""
+    """Returns epoch seconds. ``advance`` takes effect in all processes at once.
 
-    def __init__(self, path: Path, source: Callable[[], float] = _real_time) -> None:
-        self._source = source
-        if not path.exists():
-            path.write_bytes(_OFFSET.pack(0.0))
+    Args:
+        path: The file.
+        now: The time at the start. Without it, the file exists.
+    """
+
+    def __init__(self, path: Path, now: float | None = None) -> None:
+        if now is not None:
+            path.write_bytes(_TIME.pack(now))
         with path.open("r+b") as file:
-            self._map = mmap.mmap(file.fileno(), _OFFSET.size)
+            self._map = mmap.mmap(file.fileno(), _TIME.size)
 
     def __call__(self) -> float:
         """Return the current time."""
-        return self._source() + self.offset
-
-    @property
-    def offset(self) -> float:
-        """The offset from real time, in seconds."""
-        (offset,) = _OFFSET.unpack(self._map[:])
-        return float(offset)
+        (now,) = _TIME.unpack(self._map[:])
+        return float(now)
 
     def advance(self, seconds: float) -> None:
         """Move the clock; a negative number moves it back."""
-        self._map[:] = _OFFSET.pack(self.offset + seconds)
+        self._map[:] = _TIME.pack(self() + seconds)

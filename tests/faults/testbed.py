@@ -8,6 +8,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -217,9 +218,9 @@ class Testbed:
 @asynccontextmanager
 async def running_testbed(config: TestbedConfig, directory: Path) -> AsyncGenerator[Testbed]:
     """Run a testbed. Its clock and its logs are in ``directory``."""
-    clock = SharedClock(directory / "clock")
+    clock = SharedClock(directory / "clock", time.time())
     async with AsyncExitStack() as stack:
-        url = await stack.enter_async_context(running_emulator(directory / "emulator.log"))
+        url = await stack.enter_async_context(running_emulator(directory / "emulator.log", clock()))
         proxy = await stack.enter_async_context(TcpProxy(int(url.rpartition(":")[2])))
         upstream = Upstream(url, DEFAULT_PROJECT_ID, proxy)
         stack.push_async_callback(upstream.aclose)
@@ -238,9 +239,10 @@ async def running_testbed(config: TestbedConfig, directory: Path) -> AsyncGenera
 
 
 @asynccontextmanager
-async def running_emulator(log: Path) -> AsyncGenerator[str]:
-    """Run the emulator process and yield its URL."""
-    command = [sys.executable, "-m", "tests.faults.emulator_process"]
+async def running_emulator(log: Path, now: float | None = None) -> AsyncGenerator[str]:
+    """Run the emulator process and yield its URL. From ``now`` on, only a command moves its clock."""
+    time_of = [] if now is None else [repr(now)]
+    command = [sys.executable, "-m", "tests.faults.emulator_process", *time_of]
     with log.open("ab") as errors:
         process = await asyncio.create_subprocess_exec(
             *command, cwd=_ROOT, stdout=asyncio.subprocess.PIPE, stderr=errors
