@@ -61,7 +61,8 @@ class RedisServer:
         self.version = ""
         for attempt in range(_ATTEMPTS):
             self.port, self.bus_port = free_port(), free_port()
-            self._client = cast("_Client", Redis(port=self.port, retry=Retry(NoBackoff(), 0)))
+            # Once more, because a server whose role changes closes the connections of its clients.
+            self._client = cast("_Client", Redis(port=self.port, retry=Retry(NoBackoff(), 1)))
             with suppress(*([AssertionError] if attempt + 1 < _ATTEMPTS else [])):
                 self.start()
                 break
