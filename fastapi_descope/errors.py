@@ -29,7 +29,7 @@
     |   +-- LoginRejected              a login or its callback cannot continue           400
     |   +-- SessionTooLarge            the tokens do not fit into cookies                400
     +-- TooManyAttempts                too many access keys of a client were refused     429
-    +-- SessionCheckFailed             an ``on_session`` hook gave no verdict            503
+    +-- SessionCheckFailed             a hook gave no verdict on a session               503
     +-- UpstreamError                  a call to Descope's API failed
         +-- UpstreamRejected           Descope refused the call                          400
         +-- UpstreamUnavailable        no verdict: cookies are kept, retry later         503
@@ -488,7 +488,7 @@ class TooManyAttempts(DescopeError):
 
 # Not an UpstreamError: the hook is the app's own code, and Descope has nothing to do with its failure.
 class SessionCheckFailed(DescopeError):
-    """An ``on_session`` hook failed or took too long. There is no verdict, and cookies are kept.
+    """An ``on_session`` or ``on_caller`` hook failed or took too long. No verdict: cookies are kept.
 
     Attributes:
         retry_after: seconds until a retry is useful.

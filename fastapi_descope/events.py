@@ -222,9 +222,10 @@ class SessionRefreshed(Event):
 
 @dataclass(frozen=True, slots=True)
 class SessionRefused(Event):
-    """An ``on_session`` hook refused a session. Emitted once for each verdict, not for each request.
+    """An ``on_session`` hook refused a session, or an ``on_caller`` hook an application or a machine.
 
-    ``reason`` is the ``code`` of the ``Forbidden`` that the hook raised.
+    Emitted once for each verdict, not for each request. ``reason`` is the ``code`` of the ``Forbidden`` that
+    the hook raised. ``user_id`` is the subject of the token, which can be an application or an access key.
     """
 
     name = "session_refused"
@@ -236,7 +237,7 @@ class SessionRefused(Event):
 
 @dataclass(frozen=True, slots=True)
 class SessionCheckFailed(Event):
-    """An ``on_session`` hook failed. Its requests got 503, and no user was signed out.
+    """An ``on_session`` or ``on_caller`` hook failed. Its requests got 503, and no user was signed out.
 
     ``reason`` is the name of the exception's class, or ``timeout``.
     """

@@ -100,8 +100,8 @@ _TYPE_HINTS: Mapping[type[Event], str] = MappingProxyType(
     {
         ConflictingCookies: _CONFLICT_HINT,
         RevocationLogDegraded: _REDIS_HINT,
-        SessionCheckFailed: "an on_session hook raised this or took longer than two seconds: requests get"
-        " 503",
+        SessionCheckFailed: "an on_session or on_caller hook raised this or took longer than two seconds:"
+        " requests get 503",
         StoreDegraded: _REDIS_HINT,
         StrayChunks: _CONFLICT_HINT,
         TokenPairMismatch: _CONFLICT_HINT,

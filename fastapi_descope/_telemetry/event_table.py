@@ -66,7 +66,7 @@ COUNTERS: Mapping[str, str] = MappingProxyType(
         "descope.refused": "Requests that were refused as a possible attack",
         "descope.revocation_log": "Outages and recoveries of the revocation log",
         "descope.revocations": "Changes of users that end or refresh sessions, and those without effect",
-        "descope.session_checks": "Sessions that an on_session hook refused or could not check",
+        "descope.session_checks": "Sessions and callers that a hook refused or could not check",
         "descope.sign_outs": "Logouts, and whether Descope confirmed them",
         "descope.store": "Outages and recoveries of the shared refresh store",
         "descope.tenant_switches": "Tenant switches",
