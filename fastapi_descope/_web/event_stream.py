@@ -42,9 +42,12 @@ class EventStream:
         """Send a message.
 
         Raises:
-            BrokenPipeError: The session was revoked.
+            BrokenPipeError: The session was revoked, and the message is a part of the stream.
         """
         if self._end is not None:
+            if not message.get("body") and not message.get("more_body"):
+                await asyncio.wait([self._end])  # the response is complete then, as the app wants it
+                return
             raise BrokenPipeError("The session of this stream was revoked")
         if message["type"] == "http.response.body":
             self._is_complete = not message.get("more_body")

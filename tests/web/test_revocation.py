@@ -11,7 +11,9 @@ import httpx
 import pytest
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 from fastapi.responses import StreamingResponse
-from starlette.requests import ClientDisconnect
+from starlette.middleware.base import RequestResponseEndpoint
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
 from starlette.types import Message
 from typing_extensions import override
 
@@ -411,6 +413,25 @@ async def test_rv03_idle_event_stream_of_a_revoked_user_ends_at_once(
     assert await client.part() == {"type": "http.response.body", "body": b"", "more_body": False}
     await client.wait()
     assert isinstance(feed.error, asyncio.CancelledError)
+
+
+async def test_event_stream_behind_function_middleware_ends_without_an_error(make_env: EnvFactory) -> None:
+    """Such middleware ends the response once more, when it sees that the stream has ended."""
+    feed, app = _Feed("text/event-stream"), FastAPI()
+
+    @app.middleware("http")
+    async def middleware(request: Request, call_next: RequestResponseEndpoint) -> Response:
+        return await call_next(request)
+
+    env = make_env(app=app, routes=feed.add)
+    client = StreamClient(env, f"DS={env.emulator.issue('ada@acme.example').session_jwt}")
+    assert [(await client.part())["type"] for _ in range(2)] == ["http.response.start", "http.response.body"]
+
+    await env.descope.revoke_user(ADA)
+    await client.wait()
+
+    sent = [client.parts.get_nowait() for _ in range(client.parts.qsize())]
+    assert sent == [{"type": "http.response.body", "body": b"", "more_body": False}]
 
 
 async def test_rv03_event_stream_gets_an_error_if_its_server_reports_no_disconnect(
