@@ -102,7 +102,10 @@ class SessionCookies:
         }
 
     def use_secure(self, scope: Scope) -> bool:
-        """Return whether cookies are ``Secure``: always, except over plain http on loopback (CK-05)."""
+        """Return whether cookies are ``Secure``, as the settings say (CK-05).
+
+        If they leave it open, cookies are always ``Secure``, except over plain http on loopback.
+        """
         if self._secure is not None:
             return self._secure
         origin = self._public_origin.get(scope)
