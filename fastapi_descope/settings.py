@@ -70,8 +70,8 @@ class DescopeSettings(EnvSettings):
     Only ``project_id`` is required. In a variable or a file, commas separate the items of a list.
 
     ``redis_url`` may be an unencrypted ``redis://`` URL, for a private network; ``fastapi-descope doctor``
-    warns if it has a password. ``cookie_samesite="strict"`` applies to the session cookies only: the cookies of a login
-    in progress stay Lax, because the callback would not receive them otherwise.
+    warns if it has a password. ``cookie_samesite="strict"`` applies to the session cookies only: the cookies
+    of a login in progress stay Lax, because the callback would not receive them otherwise.
 
     Raises:
         ConfigurationError: a value is missing or wrong. The message lists all of these settings, and
