@@ -7,7 +7,16 @@ from fastapi_descope._cli.token_facts import TokenType
 from fastapi_descope._cli.token_remedies import REMEDIES
 from tests.cli.command_tables import command_tables
 
-PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "cli.md").read_text("utf-8")
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "reference" / "cli.md").read_text("utf-8")
+
+_TEXTS = [
+    *ROOT.glob("*.md"),
+    *(ROOT / "docs").rglob("*.md"),
+    *(ROOT / ".github").rglob("*.yml"),
+    *(ROOT / "fastapi_descope").rglob("*.txt"),
+    *(ROOT / "fastapi_descope").rglob("*.py"),
+]
 
 
 def test_the_page_has_every_command_with_its_options() -> None:
@@ -32,3 +41,23 @@ def test_the_page_has_every_reason_and_type_of_a_token() -> None:
         sentence = re.escape(f"{remedy[0].upper()}{remedy[1:]}.")
         assert re.search(rf"^\| `{reason}` \| .+\. \| {sentence} \|$", PAGE, re.MULTILINE)
     assert all(f"`{each}`" in PAGE for each in TokenType)
+
+
+def test_every_option_that_a_text_gives_to_a_command_exists() -> None:
+    """In the documentation, the issue forms, and the messages of the package."""
+    tables = command_tables()
+    unknown = {
+        (path.relative_to(ROOT).as_posix(), name, option)
+        for path in _TEXTS
+        for name, rest in _uses(path.read_text(encoding="utf-8"), sorted(tables, key=len, reverse=True))
+        for option in re.findall(r"(?<=\s)--[a-z][\w-]*", rest)
+        if option not in " ".join([*tables[name], *tables["fastapi-descope"], "--help"])
+    }
+
+    assert unknown == set()
+
+
+def _uses(text: str, names: list[str]) -> list[tuple[str, str]]:
+    """Return each use of a command: its name, and what follows in the line, the code span or the clause."""
+    pattern = rf"\b({'|'.join(map(re.escape, names))})\b([^\n`\"|>,;]*)"
+    return re.findall(pattern, text)
