@@ -6,8 +6,10 @@ import gc
 import gzip
 import ipaddress
 import logging
+import os
 import socket
 import ssl
+import sys
 from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
@@ -32,6 +34,22 @@ pytestmark = pytest.mark.anyio
 
 PROJECT = "P2abcdefghijklmnopqrstuvwxyz"
 REFRESH = "canary-head.canary-body.canary-seal"
+
+_REFRESH_ONCE = """
+import asyncio, sys
+from fastapi_descope._upstream.api import DescopeApi
+
+async def main():
+    url, project_id = sys.argv[1:]
+    client = DescopeApi(base_url=url, project_id=project_id, timeout=30.0)
+    try:
+        await client.refresh("head.body.seal")
+    except Exception as error:
+        print(type(error).__name__)
+    await client.aclose()
+
+asyncio.run(main())
+"""
 
 
 def client_of(url: str, timeout: float = 5.0) -> DescopeApi:
@@ -126,18 +144,28 @@ async def test_jw12_a_redirect_is_not_followed() -> None:
     assert (len(server.requests), other.requests) == (1, [])
 
 
-async def test_rf15_proxies_and_certificates_of_the_environment_are_ignored(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_rf15_proxies_of_the_environment_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tokens are never sent through a proxy of the environment."""
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere.pem")
     async with serve_raw(ok_response(b"{}")) as server:
         client = client_of(server.url)
         await client.refresh(REFRESH)
         await client.aclose()
     assert len(server.requests) == 1
+
+
+async def test_rf15_certificates_of_the_environment_are_ignored(tmp_path: Path) -> None:
+    """In a process of its own, because the certificates are loaded once."""
+    certificate = tmp_path / "certificate.pem"
+    async with serve_raw(ok_response(b"{}"), tls=self_signed(certificate)) as server:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", _REFRESH_ONCE, server.url, PROJECT),
+            env={**os.environ, "SSL_CERT_FILE": str(certificate)},
+            stdout=asyncio.subprocess.PIPE,
+        )
+        printed, _ = await process.communicate()
+    assert (printed.strip(), server.requests) == (b"UpstreamUnavailable", [])
 
 
 async def test_rf15_self_signed_certificate_is_refused(tmp_path: Path) -> None:
