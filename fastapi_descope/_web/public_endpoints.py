@@ -14,7 +14,15 @@ from starlette.types import Scope
 
 from .app_location import path_in_app
 
-__all__ = ["PublicEndpoints", "custom_matchers", "innermost", "is_public", "matched_endpoint", "public"]
+__all__ = [
+    "PublicEndpoints",
+    "custom_matchers",
+    "has_own_dispatch",
+    "innermost",
+    "is_public",
+    "matched_endpoint",
+    "public",
+]
 
 E = TypeVar("E", bound=Callable[..., object])
 
@@ -81,16 +89,29 @@ def _root_path(app: object) -> str | None:
 
 
 def custom_matchers(app: Starlette | Router) -> Iterator[str]:
-    """Yield the names of the classes of routes and routers of an app that override ``matches``.
+    """Yield the names of the classes of an app that choose routes by code of their own.
 
-    FastAPI does not call these methods where it lists routes, so the selected route would be unknown.
+    These are routes and routers that override ``matches``, which FastAPI does not call where it lists routes,
+    and routers that ``has_own_dispatch`` finds. The selected route would be unknown.
     """
+    routers: list[object] = [getattr(app, "router", app)]
     for routes in _route_lists(app.routes):
         for route in routes:
+            routers.append(getattr(getattr(route, "app", None), "router", None))
             matcher: BaseRoute = getattr(route, "original_router", route)
             for cls in (type(route), type(matcher)):
-                if cls.matches.__module__.partition(".")[0] not in _FRAMEWORKS:
+                if _is_foreign(cls.matches):
                     yield cls.__name__
+    yield from (type(router).__name__ for router in routers if has_own_dispatch(router))
+
+
+def has_own_dispatch(router: object) -> bool:
+    """Return whether a router calls routes itself, so that it may have some that are not listed."""
+    return isinstance(router, Router) and any(map(_is_foreign, (type(router).__call__, type(router).app)))
+
+
+def _is_foreign(method: Callable[..., object]) -> bool:
+    return method.__module__.partition(".")[0] not in _FRAMEWORKS
 
 
 def _route_lists(routes: Sequence[BaseRoute]) -> Iterator[Sequence[BaseRoute]]:

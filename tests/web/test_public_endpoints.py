@@ -10,6 +10,7 @@ from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse
 from starlette.routing import Match, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 from typing_extensions import override
@@ -257,7 +258,35 @@ async def test_hp07_class_that_overrides_matches_is_an_error(router: APIRouter, 
 
     assert await _status(app, "/about") == 500
     with (
-        pytest.raises(ConfigurationError, match=f"^The class {name} overrides matches"),
+        pytest.raises(ConfigurationError, match=f"^The class {name} chooses routes"),
+        TestClient(app),
+    ):
+        pass
+
+
+class _HeaderRouter(APIRouter):
+    """A router with other routes for clients with a certain header, as libraries for API versions have it."""
+
+    @override
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and (b"x-version", b"2") in scope["headers"]:
+            await PlainTextResponse("a secret")(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+
+@pytest.mark.parametrize("is_mounted", [False, True])
+async def test_hp07_router_with_a_dispatch_of_its_own_is_an_error(*, is_mounted: bool) -> None:
+    """It may have another endpoint for the path of a public one, so nothing is open by a marker."""
+    app, inner = FastAPI(), FastAPI()
+    marked = inner if is_mounted else app
+    marked.router = _HeaderRouter()
+    marked.get("/about")(_marked())
+    _descope().install(app, protect=True)
+    app.mount("/sub", inner)
+
+    with (
+        pytest.raises(ConfigurationError, match=r"^The class _HeaderRouter chooses routes"),
         TestClient(app),
     ):
         pass

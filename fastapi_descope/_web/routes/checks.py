@@ -59,7 +59,7 @@ _OWN = (
 )
 
 _CUSTOM_MATCHER = (
-    "The class {} overrides matches(), so it is unknown which requests an endpoint with @public handles:"
+    "The class {} chooses routes itself, so it is unknown which requests an endpoint with @public handles:"
     " list its path in public_paths instead"
 )
 

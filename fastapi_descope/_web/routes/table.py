@@ -30,7 +30,7 @@ from ..dependencies import (
 )
 from ..middleware import DescopeMiddleware
 from ..openapi import CallerScheme
-from ..public_endpoints import is_public
+from ..public_endpoints import has_own_dispatch, is_public
 from ..requirements import Requirement
 from .checks import dependants, front_ends, is_own
 
@@ -45,7 +45,7 @@ _DESCRIPTIONS: Sequence[tuple[object, str]] = (
     (current_tenant, "a tenant"),
 )
 _ANY = ("ANY",)
-_ANY_FILE = "/{path:path}"  # not "/*": a list of public paths with "/*" would allow every route
+_ANY_PATH = "/{path:path}"  # not "/*": a list of public paths with "/*" would allow every route
 _SEGMENT_CONVERTORS = (StringConvertor, IntegerConvertor, FloatConvertor, UUIDConvertor)
 _OPTIONAL = (optional_session, optional_tenant, optional_user)
 
@@ -178,6 +178,8 @@ def _is_listed(path: str, listed: Iterable[str]) -> bool:
 
 def _protected_rows(app: Starlette) -> tuple[RouteRow, ...]:
     rows, protection = (*_rows(app.routes, ""), *_frontend_rows(app.router)), _ProtectByDefault(app)
+    if has_own_dispatch(app.router):
+        rows = (*rows, RouteRow(_ANY_PATH, _ANY))
     return tuple(protection.apply(row, rows[:index]) for index, row in enumerate(rows))
 
 
@@ -199,7 +201,7 @@ def _rows(routes: Sequence[BaseRoute], prefix: str) -> Iterator[RouteRow]:
 
 def _frontend_rows(router: object) -> Iterator[RouteRow]:
     for path, group in front_ends(router):
-        yield replace(_row(group, path.rstrip("/") + _ANY_FILE), methods=("GET",))
+        yield replace(_row(group, path.rstrip("/") + _ANY_PATH), methods=("GET",))
 
 
 def _row(route: object, path: str) -> RouteRow:

@@ -10,6 +10,8 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route, Router
+from starlette.types import Receive, Scope, Send
+from typing_extensions import override
 
 from fastapi_descope import (
     CurrentSession,
@@ -221,6 +223,27 @@ def test_protect_covers_front_ends(tmp_path: Path, path: str, words: str) -> Non
     found = access(frontend_app(tmp_path, protect=True, public_paths=[path]))
 
     assert (found["/{path:path}"], found["/admin/{path:path}"]) == (words, "roles admin")
+
+
+class _OwnDispatch(APIRouter):
+    """A router whose routes depend on a header, so that the app lists none of them."""
+
+    @override
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+
+
+@pytest.mark.parametrize(("protect", "words"), [(False, "public"), (True, "signed in")])
+def test_router_with_routes_of_its_own_is_listed(*, protect: bool, words: str) -> None:
+    """A check of the routes cannot see them, so it fails unless they are protected or accepted."""
+    app = bare_app()
+    app.router = _OwnDispatch()
+    Descope(app, settings=DescopeSettings(project_id=PROJECT), protect=protect)
+
+    table = RouteTable(app)
+
+    assert (table.rows[-1].path, table.rows[-1].access) == ("/{path:path}", words)
+    assert [row.path for row in table.unprotected()] == ([] if protect else ["/{path:path}"])
+    assert table.unprotected(["/{path:path}"]) == ()
 
 
 def test_plugin_routes_are_marked() -> None:
