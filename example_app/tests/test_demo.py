@@ -48,7 +48,7 @@ def test_the_demo_prints_its_urls_and_stops_on_ctrl_c() -> None:
             assert "Continue with Google" in httpx.get(app_url[1] + "/login", trust_env=False).text
         finally:
             demo.send_signal(signal.SIGINT)
-        assert demo.wait(20) == 0
+        assert demo.wait(60) == 0
 
 
 def test_a_requested_port_is_not_replaced() -> None:

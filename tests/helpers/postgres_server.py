@@ -14,6 +14,7 @@ from pathlib import Path
 import psycopg
 
 _ACCOUNT = "postgres"
+_END_MILLISECONDS = 60_000
 _OPTIONS = {
     "listen_addresses": "",
     "fsync": "off",
@@ -139,8 +140,9 @@ class PostgresServer:
                 connection.execute(statement.encode())
 
     def disconnect(self, role: Role) -> None:
-        """End all connections of a role, as a failover does."""
-        self.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{role.name}'")  # noqa: S608 - ours
+        """End all connections of a role, as a failover does, and wait until they have ended."""
+        ended = f"SELECT pg_terminate_backend(pid, {_END_MILLISECONDS})"
+        self.execute(f"{ended} FROM pg_stat_activity WHERE usename = '{role.name}'")
 
 
 @contextmanager
