@@ -64,7 +64,7 @@ class Process:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until a condition holds. It is checked after each event and each new entry."""
-        async with asyncio.timeout(120), self._changed:
+        async with asyncio.timeout(60), self._changed:
             await self._changed.wait_for(condition)
 
     async def until_denied(self, user: str = ADA) -> None:
@@ -103,7 +103,7 @@ class Process:
 
 
 async def _poll(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(60):
         while not condition():
             await run_ready()
 
