@@ -55,7 +55,7 @@ async def test_openapi_describes_the_routes(notp_env: AppHarness) -> None:
     assert sorted(paths["/login/notp"]["get"]["responses"]) == ["200", "400", "403", "502", "503"]
     assert paths["/login/notp"]["get"]["parameters"][0]["name"] == "return_to"
     assert start["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].endswith("NotpStartOut")
-    assert sorted(session["responses"]) == ["200", "202", "400", "403", "502", "503"]
+    assert sorted(session["responses"]) == ["200", "202", "303", "400", "403", "502", "503"]
     schema = session["responses"]["202"]["content"]["application/json"]["schema"]
     assert schema["$ref"].endswith("NotpPendingOut")
     assert "security" not in session
