@@ -456,6 +456,20 @@ async def test_ak05_eleventh_wrong_key_of_a_client_is_429(make: Make) -> None:
     assert (await machines.get(key="K2wrong-twelfth")).status_code == 401
 
 
+@pytest.mark.parametrize(
+    "header", ["forwarded", "x-forwarded-for", "x-real-ip", "true-client-ip", "cf-connecting-ip"]
+)
+async def test_hp03_client_does_not_change_its_address_by_a_header(make: Make, header: str) -> None:
+    """A server that trusts its proxy has evaluated such headers before."""
+    machines = make()
+    for number in range(10):
+        await machines.get(key=f"K2wrong-{number:010}", **{header: f"198.51.100.{number}"})
+
+    response = await machines.get(key="K2wrong-eleventh", **{header: "198.51.100.10"})
+
+    assert _code(response) == (429, "too_many_attempts")
+
+
 async def test_ak05_spent_client_gets_429_where_a_user_is_optional(make: Make) -> None:
     """It is no request without credentials."""
     machines = make()
