@@ -220,6 +220,7 @@ class CredentialsReader:
         return values, names, former_names
 
 
+# HP-03
 def client_address(scope: Scope) -> str | None:
     """Return the address of the client as the server reports it, or None if it does not know it."""
     client: tuple[str, int] | None = scope.get("client")
