@@ -135,15 +135,17 @@ class RedisRevocationLog:
             await reader.finalizer.aclose()
 
     async def _write(self, entry: Revocation) -> None:
-        self._unwritten.pop(entry, None)
         ttl = min(entry.until - self._clock(), self._ttl)
         if ttl <= 0:
+            self._unwritten.pop(entry, None)
             return
         kind, window = ("brief", _BRIEF_SECONDS) if ttl <= _BRIEF_SECONDS else ("long", int(self._ttl) + 1)
         mark = f"{self._base}:{entry.kind}:{entry.id}:{entry.before}:{entry.until}"
         arguments = (entry.encode(), int(ttl * 1000) + 1, window, _MAX_ENTRIES)
         if await self._client.eval(_APPEND, (f"{self._base}:{kind}", mark), arguments) is None:
             self._unwritten[entry] = None
+        else:
+            self._unwritten.pop(entry, None)
 
     async def _follow(self, has_read: asyncio.Event) -> None:
         """Read the log until the task is cancelled. The first read, or its failure, sets ``has_read``."""

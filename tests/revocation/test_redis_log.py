@@ -315,6 +315,19 @@ async def test_rv04_write_that_redis_rejects_is_repeated(redis_victim: RedisServ
         assert [type(each) for each in one.events][:1] == [StoreDegraded]
 
 
+async def test_rv04_revocation_is_shared_when_redis_has_it(redis_victim: RedisServer) -> None:
+    """Not while it is sent: the webhook reports success to Descope, which then never repeats the event."""
+    async with RedisProxy(redis_victim.port) as proxy, Process(proxy.url) as process:
+        redis_victim.command("CONFIG", "SET", "min-replicas-to-write", "1")
+        await process.revocations.revoke_user(ADA)
+        assert not process.revocations.are_shared()
+        redis_victim.command("CONFIG", "SET", "min-replicas-to-write", "0")
+        async with asyncio.timeout(60):
+            while not process.revocations.are_shared():
+                await asyncio.sleep(0)
+        assert redis_victim.command("EXISTS", _stream("long")) == 1
+
+
 async def test_entry_that_expires_before_it_can_be_written_is_dropped(redis_victim: RedisServer) -> None:
     """It would concern no token."""
     async with Process(redis_victim.url) as one:
