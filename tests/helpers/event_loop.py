@@ -83,7 +83,7 @@ class IterationCounter:
         asyncio.get_running_loop().call_soon(self._count)
 
 
-async def run_ready() -> None:
+async def run_ready(iterations: int = 10) -> None:
     """Run all tasks that are ready to run, and the tasks that they make ready."""
-    for _ in range(10):
+    for _ in range(iterations):
         await asyncio.sleep(0)

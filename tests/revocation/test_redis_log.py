@@ -102,10 +102,11 @@ class Process:
             self._changed.notify_all()
 
 
-async def _poll(condition: Callable[[], bool]) -> None:
+async def _poll(condition: Callable[[], bool], iterations: int = 10) -> None:
+    """Wait until a condition holds. It is checked after so many iterations of the event loop each time."""
     async with asyncio.timeout(60):
         while not condition():
-            await run_ready()
+            await run_ready(iterations)
 
 
 async def _lost(process: Process) -> None:
@@ -322,9 +323,7 @@ async def test_rv04_revocation_is_shared_when_redis_has_it(redis_victim: RedisSe
         await process.revocations.revoke_user(ADA)
         assert not process.revocations.are_shared()
         redis_victim.command("CONFIG", "SET", "min-replicas-to-write", "0")
-        async with asyncio.timeout(60):
-            while not process.revocations.are_shared():
-                await asyncio.sleep(0)
+        await _poll(process.revocations.are_shared, iterations=1)
         assert redis_victim.command("EXISTS", _stream("long")) == 1
 
 
