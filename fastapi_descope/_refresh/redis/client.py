@@ -229,9 +229,8 @@ class _Connections:
         """
         due = self.loop.time() + self._timeout
         reply = await self._execute_once(script, keys, arguments)
-        if isinstance(reply, _Failure) and self.loop.time() > due + _LATE_SECONDS and not self.is_closed:
-            return await self._execute_once(script, keys, arguments)
-        return reply
+        is_late = isinstance(reply, _Failure) and self.loop.time() > due + _LATE_SECONDS
+        return await self._execute_once(script, keys, arguments) if is_late and not self.is_closed else reply
 
     async def _execute_once(
         self, script: Script, keys: Sequence[str], arguments: Sequence[bytes | str | int]
