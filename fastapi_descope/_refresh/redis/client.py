@@ -61,8 +61,8 @@ class ResilientRedis:
 
     A dead connection is no failure of Redis. A command whose connection fails is sent once more over a new
     one (RD-07), and a client that reconnects finds the server that a failover has promoted. So every script
-    is idempotent, and its keys are in one slot. A timeout that was due while this process was
-    blocked is no failure either: the reply may have arrived in time (RD-09).
+    is idempotent, and its keys are in one slot. A timeout that was due while this process was blocked is no
+    failure either: the reply may have arrived in time (RD-09).
 
     Each event loop has its own connections and breakers, which begin with its first command.
     """

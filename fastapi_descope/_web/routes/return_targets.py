@@ -15,7 +15,7 @@ __all__ = ["ReturnTargets"]
 
 @dataclass(frozen=True, slots=True)
 class ReturnTargets:
-    """Decides where a browser goes at the end. An event reports a target that is not safe.
+    """Decides where a login, a tenant switch or a logout ends. An event reports a target that is not safe.
 
     ``post_login_path`` is the landing path: where a login ends that names no other target.
     """
